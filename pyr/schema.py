@@ -1,0 +1,252 @@
+"""The nouns of Pyr: plain values with no behaviour, shared by every room.
+
+Frozen dataclasses are made by the program; the pydantic classes (`Suite`, `ProbeSpec`, `Gate`,
+`Rule`) are the files that people write, so that an unknown key is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+State = Literal["pass", "fail", "unclear"]
+Better = Literal["higher", "lower"]
+
+# ------------------------------------------------------------------ what is measured
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """One set of weights with its tokenizer; `digest` is what it is, `path` only where it lay."""
+
+    path: str
+    name: str
+    digest: str
+    """sha256 over weights, config, tokenizer and chat template."""
+    format: Literal["safetensors", "gguf", "pickle", "imported"]
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """sha256 by part: weights, config, tokenizer, template."""
+    phase: str = ""
+    step: int | None = None
+    tokens: int | None = None
+    """Training tokens seen."""
+    chat: bool = False
+    """True if the tokenizer brings a chat template."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One measured thing. A task's score is sum(value * weight) / sum(weight) over its records."""
+
+    task: str
+    metric: str
+    item: str
+    """The item's number in its task, the same for every checkpoint."""
+    value: float
+    weight: float = 1.0
+    cluster: str = ""
+    """Items that are not independent share a cluster (passage, paradigm, prompt)."""
+    better: Better = "higher"
+    unit: str = ""
+    group: str = ""
+    """The group the suite named when it asked for this task (``mmlu``, ``blimp``), if any."""
+    doc_hash: str = ""
+    prompt_hash: str = ""
+    responses: str = ""
+    """What the model said, as JSON: [log-likelihood, is_greedy] per choice, or generated text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """A published score without its items: an imported result, which can only be compared unpaired.
+
+    `n` is None when the source does not state it.
+    """
+
+    task: str
+    metric: str
+    value: float
+    se: float | None
+    n: int | None = None
+    better: Better = "higher"
+    unit: str = ""
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Something the suite asked for that was not measured, and why."""
+
+    what: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One checkpoint under one suite: who, what, where, when."""
+
+    id: str
+    checkpoint: Checkpoint
+    suite: str
+    suite_digest: str
+    engine: str
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    """Versions, device, dtype, seeds, the command line."""
+    data: Mapping[str, str] = field(default_factory=dict)
+    """Fingerprint of every data set that was read, by hub name."""
+    notes: Sequence[str] = ()
+    """What the reader of a report must know: engine fallbacks, differences of the data."""
+    skipped: Sequence[Skipped] = ()
+    started: str = ""
+    """ISO 8601, UTC."""
+    finished: str = ""
+    """Empty while the run is under way or was broken off."""
+
+
+# ------------------------------------------------------------------ what is asked
+
+
+class Strict(BaseModel):
+    """Base of the files that people write: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ProbeSpec(Strict):
+    """One probe of a suite; keys other than `probe` and `name` are the probe's own options."""
+
+    probe: str
+    name: str = ""
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _options_are_written_flat(cls, raw: Any) -> Any:
+        if not isinstance(raw, dict) or "options" in raw:
+            return raw
+        own = {key: raw[key] for key in ("probe", "name") if key in raw}
+        return {**own, "options": {key: raw[key] for key in raw if key not in own}}
+
+
+class Suite(Strict):
+    """What is asked of a checkpoint."""
+
+    name: str
+    description: str = ""
+    seed: int = 1234
+    datasets: str = ""
+    """A local mirror of hub data sets, laid out DIR/<org>/<name>."""
+    probes: list[ProbeSpec] = Field(min_length=1)
+
+
+class Rule(Strict):
+    """One thing that must hold: a measure (``task/metric``, globs allowed) and exactly one word."""
+
+    measure: str
+    at_least: float | None = None
+    at_most: float | None = None
+    not_worse_by: float | None = Field(default=None, ge=0)
+    better_by: float | None = Field(default=None, ge=0)
+    call: str | None = None
+    """``module:function``, called with the Comparison; returns a Finding."""
+    why: str = ""
+
+    @model_validator(mode="after")
+    def _exactly_one_word(self) -> Rule:
+        words = ("at_least", "at_most", "not_worse_by", "better_by", "call")
+        given = [word for word in words if getattr(self, word) is not None]
+        if len(given) != 1:
+            found = ", ".join(given) or "none"
+            raise ValueError(f"a rule needs exactly one of {', '.join(words)}; found {found}")
+        return self
+
+
+class Gate(Strict):
+    """What a checkpoint must satisfy before training may go on."""
+
+    name: str
+    description: str = ""
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    """Level of every one-sided bound."""
+    unclear: Literal["block", "allow"] = "block"
+    """Whether a finding that cannot be decided keeps the gate closed."""
+    rules: list[Rule] = Field(min_length=1)
+
+
+# ------------------------------------------------------------------ what is found
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number with its standard error. `clusters` - 1 are its degrees of freedom.
+
+    `n` and `clusters` are 0 where the source does not state them: the normal distribution is used.
+    """
+
+    value: float
+    se: float
+    n: int
+    clusters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One measure of the candidate, beside the baseline's where there is one."""
+
+    task: str
+    metric: str
+    better: Better
+    unit: str
+    group: str
+    """The group this task belongs to; for the pooled row of a group itself, equal to `task`."""
+    candidate: Estimate | None
+    baseline: Estimate | None
+    delta: Estimate | None
+    """candidate - baseline, with the standard error of the difference."""
+    paired: bool
+    low: float | None
+    high: float | None
+    """Two-sided 95% interval of the delta."""
+    p: float | None
+    """Two-sided p-value of delta = 0."""
+    note: str = ""
+    """Why it is unpaired, or what is missing."""
+
+    @property
+    def measure(self) -> str:
+        """``task/metric``, the name that gate rules use."""
+        return f"{self.task}/{self.metric}"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one rule says of one measure."""
+
+    measure: str
+    rule: str
+    """The rule in words, as ``not_worse_by 0.02``."""
+    state: State
+    observed: Estimate | None
+    """The estimate that was judged: the delta, or the candidate's own score."""
+    bound: float | None
+    """The confidence bound that was held against the rule."""
+    n_needed: int | None
+    """Items that would decide an unclear finding, if the observed value were the true one."""
+    sentence: str
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The gate's answer with its reasons."""
+
+    gate: str
+    run: str
+    baseline: str
+    state: State
+    findings: Sequence[Finding]
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """sha256 of gate, suite, both checkpoints and both runs' records."""
