@@ -82,6 +82,8 @@ class Skipped:
 
     what: str
     reason: str
+    missing: bool = True
+    """True: the run is incomplete without it. False: it does not apply to this checkpoint."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,124 @@
+"""Find and read the files that people edit: suites, gates, tasks, templates.
+
+Content lies beside the package in a checkout (`evals/`, `train/`, `reports/`) and inside it in an
+installed wheel (`pyr/_content/...`). The packaged copy is looked at first, so that an installed
+`pyr-eval` never depends on the folder it is started in.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from pyr.errors import ContentError, did_you_mean
+
+_PACKAGED = Path(__file__).parent / "_content"
+_CHECKOUT = Path(__file__).parent.parent
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def path(relative: str) -> Path:
+    """The shipped file or folder of that name, as ``evals/tasks`` or ``reports/templates``.
+
+    Raises ContentError if this installation does not hold it.
+    """
+    for root in (_PACKAGED, _CHECKOUT):
+        if (root / relative).exists():
+            return root / relative
+    raise ContentError(
+        f"the content '{relative}' is missing from this installation.",
+        where=f"looked in: {_PACKAGED}, {_CHECKOUT}",
+        remedy="install again: pip install --force-reinstall pyr-lm",
+    )
+
+
+def find(name: str, *, kind: str, folder: str) -> Path:
+    """The YAML file that `name` means: a path that exists, else ``<folder>/<name>.yaml``.
+
+    kind: what it is in words, as ``suite``; it stands in the error.
+    folder: the shipped folder to look in, as ``evals/suites``.
+    Raises ContentError with the nearest names if there is none.
+    """
+    given = Path(name)
+    if given.suffix in (".yaml", ".yml") and given.is_file():
+        return given
+    shipped = path(folder)
+    candidate = shipped / f"{name}.yaml"
+    if candidate.is_file():
+        return candidate
+    known = sorted(file.stem for file in shipped.glob("*.yaml"))
+    raise ContentError(
+        f"{kind} '{name}' not found.",
+        where=f"looked in: {given}, {shipped}",
+        remedy=did_you_mean(given.stem, known) or f"there are: {', '.join(known)}",
+    )
+
+
+def read(file: Path, schema: type[Model]) -> Model:
+    """A YAML file as a value of `schema`; `name` defaults to the file's stem.
+
+    Raises ContentError naming the first wrong key, with the nearest right one.
+    """
+    try:
+        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ContentError(f"{file} cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise ContentError(
+            f"{file.name} is not valid YAML: {error}", where=str(file), remedy="mend the line named"
+        ) from error
+    if not isinstance(raw, dict):
+        raise ContentError(
+            f"{file.name} holds no keys.",
+            where=str(file),
+            remedy="see evals/README.md for the form",
+        )
+    if "name" in schema.model_fields:
+        raw.setdefault("name", file.stem)
+    return check(raw, schema, where=str(file))
+
+
+def check(raw: dict[str, object], schema: type[Model], *, where: str) -> Model:
+    """`raw` as a value of `schema`; ContentError naming the first wrong key otherwise."""
+    try:
+        return schema.model_validate(raw)
+    except ValidationError as error:
+        raise _first_fault(error, schema, where) from error
+
+
+def _first_fault(error: ValidationError, schema: type[BaseModel], where: str) -> ContentError:
+    # A wrong key also leaves the right one missing: the wrong one says more.
+    fault = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
+    key = ".".join(str(part) for part in fault["loc"])
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if fault["type"] != "extra_forbidden":
+        message = fault["msg"].removeprefix("Value error, ")
+        return ContentError(f"'{key or schema.__name__}': {message}{more}", where=where)
+    known = sorted(_keys_beside(schema, fault["loc"]))
+    word = str(fault["loc"][-1])
+    return ContentError(
+        f"unknown key '{key}'{more}.",
+        where=where,
+        remedy=did_you_mean(word, known) or f"keys that may stand there: {', '.join(known)}",
+    )
+
+
+def _keys_beside(schema: type[BaseModel], loc: tuple[int | str, ...]) -> set[str]:
+    """The field names allowed at the place of an unknown key, following lists of models."""
+    model = schema
+    for part in loc[:-1]:
+        if isinstance(part, int):
+            continue
+        annotation = model.model_fields[part].annotation
+        nested = [arg for arg in getattr(annotation, "__args__", ()) if isinstance(arg, type)]
+        nested = [arg for arg in nested if issubclass(arg, BaseModel)]
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            nested = [annotation]
+        if not nested:
+            return set()
+        model = nested[0]
+    return set(model.model_fields)

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pyr import content
+from pyr.errors import ContentError
+from pyr.schema import Gate, Suite
+
+SUITES = sorted(content.path("evals/suites").glob("*.yaml"))
+GATES = sorted(content.path("evals/gates").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("file", SUITES, ids=lambda file: file.stem)
+def test_every_shipped_suite_is_valid(file: Path) -> None:
+    assert content.read(file, Suite).name == file.stem
+
+
+@pytest.mark.parametrize("file", GATES, ids=lambda file: file.stem)
+def test_every_shipped_gate_is_valid(file: Path) -> None:
+    assert content.read(file, Gate).name == file.stem
+
+
+def test_an_unknown_suite_is_answered_with_the_nearest_name() -> None:
+    with pytest.raises(ContentError) as caught:
+        content.find("smok", kind="suite", folder="evals/suites")
+    assert caught.value.text().splitlines()[0] == "suite 'smok' not found."
+    assert "did you mean: smoke?" in caught.value.text()
+
+
+def test_an_unknown_key_is_answered_with_the_nearest_key(tmp_path: Path) -> None:
+    file = tmp_path / "gate.yaml"
+    file.write_text("rules: [{measure: a/b, at_leest: 1}]")
+    with pytest.raises(ContentError) as caught:
+        content.read(file, Gate)
+    assert "unknown key 'rules.0.at_leest'" in caught.value.what
+    assert caught.value.remedy == "did you mean: at_least, at_most?"
+
+
+def test_a_rule_needs_exactly_one_word(tmp_path: Path) -> None:
+    file = tmp_path / "gate.yaml"
+    file.write_text("rules: [{measure: a/b, at_least: 1, at_most: 2}]")
+    with pytest.raises(ContentError, match="exactly one of"):
+        content.read(file, Gate)
+
+
+def test_options_of_a_probe_are_written_flat(tmp_path: Path) -> None:
+    file = tmp_path / "suite.yaml"
+    file.write_text("probes: [{probe: harness, name: chat, tasks: [a], limit: 3}]")
+    spec = content.read(file, Suite).probes[0]
+    assert (spec.name, spec.options) == ("chat", {"tasks": ["a"], "limit": 3})
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2]", "a: [", "probes: []", "probes: 3"])
+def test_a_file_that_is_no_suite_is_a_content_error(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "suite.yaml"
+    file.write_text(text)
+    with pytest.raises(ContentError):
+        content.read(file, Suite)
+
+
+def test_content_that_is_missing_names_the_places_looked_in() -> None:
+    with pytest.raises(ContentError) as caught:
+        content.path("evals/nothing")
+    assert "looked in" in caught.value.where
