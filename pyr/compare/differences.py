@@ -1,0 +1,161 @@
+"""Two runs' measures -> a Comparison for every one of them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pyr.compare.measures import Items, Measured, measures
+from pyr.compare.statistics import (
+    clustered_se,
+    graded,
+    graded_pairs_se,
+    interval,
+    mcnemar,
+    p_value,
+    ratio,
+)
+from pyr.schema import Comparison, Estimate
+from pyr.store import Results
+
+OTHER_PROMPTS = "the prompts differ"
+"""Opens the note of a comparison that could not be paired because the prompts were not the same."""
+OTHER_DOCUMENTS = "the documents differ"
+"""The same, where not even the questions were the same."""
+
+_FEW_CHANGED = 50
+"""Below so many changed answers the p-value is McNemar's exact one."""
+
+
+class _Difference(NamedTuple):
+    delta: Estimate | None = None
+    paired: bool = False
+    p: float | None = None
+    note: str = ""
+
+
+def compare(candidate: Results, baseline: Results | None) -> list[Comparison]:
+    """Every measure of either run, beside the other's, sorted by name.
+
+    Measures with records in both runs are paired on the items they share; published means and
+    items that were asked differently are compared as independent, and the note says so. Each group
+    also gets one pooled row per metric. A measure that is missing or not finite has no delta and a
+    note.
+    Raises MeasureError if a run holds the same item of a measure twice.
+    """
+    ours, theirs = measures(candidate, baseline)
+    rows = []
+    for task, metric in sorted({*ours, *theirs}):
+        here, there = ours.get((task, metric)), theirs.get((task, metric))
+        found = _difference(here, there, alone=baseline is None)
+        rows.append(_row(task, metric, here, there, found))
+    return rows
+
+
+def _row(
+    task: str, metric: str, here: Measured | None, there: Measured | None, found: _Difference
+) -> Comparison:
+    known = here or there
+    assert known is not None
+    limits = None
+    if found.delta is not None and np.isfinite(found.delta.se):
+        limits = interval(found.delta, 0.95)
+    return Comparison(
+        task=task,
+        metric=metric,
+        better=known.better,
+        unit=known.unit,
+        group=known.group,
+        candidate=here.estimate if here else None,
+        baseline=there.estimate if there else None,
+        delta=found.delta,
+        paired=found.paired,
+        low=limits.low if limits else None,
+        high=limits.high if limits else None,
+        p=found.p,
+        note=found.note,
+    )
+
+
+def _difference(here: Measured | None, there: Measured | None, *, alone: bool) -> _Difference:
+    """Candidate - baseline, paired where the same items were asked the same way.
+
+    alone: there is no baseline at all, so that its absence is nothing to note.
+    """
+    gaps = [_gap("candidate", here), "" if alone else _gap("baseline", there)]
+    if here is None or there is None or any(gaps):
+        return _Difference(note="; ".join(gap for gap in gaps if gap))
+    if here.items is None or there.items is None:
+        return _unpaired(here, there, "unpaired: only a mean was published")
+    _, mine, theirs = np.intersect1d(
+        here.items.keys, there.items.keys, assume_unique=True, return_indices=True
+    )
+    ours, others = here.items.take(mine), there.items.take(theirs)
+    obstacle = _asked_differently(ours, others)
+    if obstacle:
+        return _unpaired(here, there, obstacle)
+    found = _paired(ours, others, census=here.census)
+    if len(mine) == len(here.items.keys) == len(there.items.keys):
+        return found
+    note = (
+        f"paired on the {len(mine)} items that both runs hold, of the candidate's "
+        f"{len(here.items.keys)} and the baseline's {len(there.items.keys)}"
+    )
+    return found._replace(note=note)
+
+
+def _gap(who: str, measured: Measured | None) -> str:
+    if measured is None:
+        return f"not measured for the {who}"
+    return f"{who}: {measured.fault}" if measured.fault else ""
+
+
+def _asked_differently(ours: Items, others: Items) -> str:
+    """Why items of the same number are not pairs, or an empty string."""
+    total = len(ours.keys)
+    if total == 0:
+        return f"{OTHER_DOCUMENTS}: no item is in both runs; unpaired"
+    for said, here, there in (
+        (OTHER_DOCUMENTS, ours.documents, others.documents),
+        (OTHER_PROMPTS, ours.prompts, others.prompts),
+    ):
+        differing = int(((here != there) & (here >= 0) & (there >= 0)).sum())
+        if differing:
+            return f"{said} for {differing} of {total} items; unpaired"
+    return ""
+
+
+def _paired(ours: Items, others: Items, *, census: bool) -> _Difference:
+    here, there = ratio(ours.values, ours.weights), ratio(others.values, others.weights)
+    se = clustered_se(here.residuals - there.residuals, ours.clusters)
+    changes = ours.values - others.values
+    grades = graded(ours.values) and graded(others.values)
+    if grades and np.array_equal(ours.weights, others.weights):
+        se = max(se, graded_pairs_se(changes, ours.weights))
+    clusters = len(np.unique(ours.clusters))
+    delta = Estimate(here.mean - there.mean, 0.0 if census else se, len(changes), clusters)
+    p = p_value(delta)
+    single = clusters == len(changes) > 1
+    if single and _plain(ours) and _plain(others) and np.count_nonzero(changes) < _FEW_CHANGED:
+        p = mcnemar(int((changes > 0).sum()), int((changes < 0).sum()))
+    return _Difference(delta, True, p)
+
+
+def _plain(items: Items) -> bool:
+    """True if every item is right or wrong, and counts the same."""
+    return bool(np.isin(items.values, (0, 1)).all() and np.ptp(items.weights) == 0)
+
+
+def _unpaired(here: Measured, there: Measured, note: str) -> _Difference:
+    """Independent samples: variances add, degrees of freedom by Welch 1947, rounded down."""
+    ours, theirs = here.estimate, there.estimate
+    assert ours is not None and theirs is not None
+    se = float(np.hypot(ours.se, theirs.se))
+    if not np.isfinite(se):
+        note += "; without a standard error there is no interval"
+    known = [one for one in (ours, theirs) if one.clusters > 1 and 0 < one.se < np.inf]
+    freedom = sum((one.se / se) ** 4 / (one.clusters - 1) for one in known)
+    clusters = int(1 / freedom) + 1 if freedom and np.isfinite(se) else 0
+    delta = Estimate(ours.value - theirs.value, se, min(ours.n, theirs.n), clusters)
+    return _Difference(delta, False, p_value(delta), note)

@@ -1,0 +1,17 @@
+"""No gate lets a broken checkpoint through, whatever it lists."""
+
+from __future__ import annotations
+
+from pyr.schema import Gate, Rule, Run
+
+
+def with_health(gate: Gate, run: Run) -> Gate:
+    """The gate with a rule that every health check holds, unless it has one.
+
+    An imported run has no health records, and nothing to be said of them.
+    """
+    named = any(rule.measure.startswith("health/") for rule in gate.rules)
+    if named or run.checkpoint.format == "imported":
+        return gate
+    health = Rule(measure="health/*", at_least=1, why="a broken checkpoint has no scores")
+    return gate.model_copy(update={"rules": [health, *gate.rules]})

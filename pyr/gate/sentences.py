@@ -1,0 +1,119 @@
+"""Findings in words: what was seen, how surely, and what that means for the rule."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from pyr.compare import Interval
+from pyr.gate.rules import is_relative
+from pyr.schema import Comparison, Estimate, Rule, State
+
+
+def rule_in_words(rule: Rule) -> str:
+    """The rule as it was written: ``not_worse_by 0.02``."""
+    ((word, value),) = rule.model_dump(exclude_none=True, exclude={"measure", "why"}).items()
+    return f"{word} {value:g}" if isinstance(value, float) else f"{word} {value}"
+
+
+def judged(
+    rule: Rule, row: Comparison, limits: Interval, state: State, *, level: str, n_needed: int | None
+) -> str:
+    """``sciq/acc fell by 0.076 (95% bounds -0.108 to -0.044, n=1000, paired): more than ...``.
+
+    limits: one-sided, of the delta for a relative rule, else of the score; level: ``95%``.
+    """
+    observed = row.delta if is_relative(rule) else row.candidate
+    assert observed is not None
+    decimals = _decimals((limits.high - limits.low) / 2)
+    seen = f"is {_number(observed.value, decimals)}"
+    if is_relative(rule):
+        seen = _movement(observed.value, decimals)
+    basis = _basis(rule, row, observed, limits, level)
+    sentence = f"{row.measure} {seen} ({basis}): {_judgement(rule, state)}"
+    if state == "unclear" and not math.isfinite(observed.se):
+        sentence += ", as its standard error is unknown"
+    if n_needed is not None:
+        sentence += f"; about {_roughly(n_needed):,} items would decide it"
+    return f"{sentence}."
+
+
+def not_judged(measure: str, reason: str) -> str:
+    """Why there is no answer."""
+    stop = "" if reason.endswith(("?", ".")) else "."
+    return f"{measure} cannot be judged: {reason}{stop}"
+
+
+def broken(row: Comparison, failed: pd.DataFrame) -> str:
+    """A failed health check, by the names of what is broken.
+
+    failed: its records with the value 0; `responses` says what is wrong with each item.
+    """
+    pairs = zip(failed["item"], failed["responses"], strict=True)
+    named = [f"{item}: {said}" if said else item for item, said in pairs]
+    more = [f"and {len(named) - 3} more"] if len(named) > 3 else []
+    total = row.candidate.n if row.candidate else len(named)
+    return (
+        f"{row.measure} is broken, {len(named)} of {total} checks failed: "
+        f"{'; '.join(named[:3] + more)}."
+    )
+
+
+# ------------------------------------------------------------------ parts of a sentence
+
+
+def _basis(rule: Rule, row: Comparison, observed: Estimate, limits: Interval, level: str) -> str:
+    if row.unit == "check":
+        return f"all {observed.n} checks"
+    parts = []
+    if math.isfinite(observed.se):
+        decimals = _decimals((limits.high - limits.low) / 2)
+        sign = "+" if is_relative(rule) else ""
+        low, high = (_number(limit, decimals, sign) for limit in (limits.low, limits.high))
+        parts.append(f"{level} bounds {low} to {high}")
+    parts.append(f"n={observed.n}" if observed.n else "n unknown")
+    if is_relative(rule):
+        parts.append("paired" if row.paired else "unpaired")
+    return ", ".join(parts)
+
+
+def _judgement(rule: Rule, state: State) -> str:
+    if rule.not_worse_by is not None:
+        inside, outside = "within the {:g} allowed", "more than the {:g} allowed"
+    elif rule.better_by is not None:
+        inside = "a gain of more than the {:g} asked"
+        outside = f"not {inside}"
+    elif rule.at_least is not None:
+        inside, outside = "at least the {:g} asked", "less than the {:g} asked"
+    else:
+        inside, outside = "at most the {:g} allowed", "more than the {:g} allowed"
+    said = {"pass": inside, "fail": outside, "unclear": f"cannot tell whether that is {inside}"}
+    values = (rule.not_worse_by, rule.better_by, rule.at_least, rule.at_most)
+    return said[state].format(next(value for value in values if value is not None))
+
+
+def _movement(delta: float, decimals: int | None) -> str:
+    if delta == 0:
+        return "did not change"
+    return f"{'rose' if delta > 0 else 'fell'} by {_number(abs(delta), decimals)}"
+
+
+def _decimals(half_width: float) -> int | None:
+    """Two digits of the uncertainty; None where there is none to go by."""
+    if not 0 < half_width < math.inf:
+        return None
+    return min(6, max(0, 1 - math.floor(math.log10(half_width))))
+
+
+def _number(value: float, decimals: int | None, sign: str = "") -> str:
+    if decimals is None:
+        return f"{value:{sign}.4g}"
+    # Adding zero turns a rounded -0.0 into 0.0.
+    return f"{round(value, decimals) + 0.0:{sign}.{decimals}f}"
+
+
+def _roughly(n: int) -> int:
+    """Two digits, rounded up: more would be false precision."""
+    unit = int(10 ** max(0, len(str(n)) - 2))
+    return math.ceil(n / unit) * unit

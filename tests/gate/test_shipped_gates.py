@@ -1,0 +1,51 @@
+"""The gates that come with the project."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from factories_stats import published
+
+from pyr import content
+from pyr.compare import compare
+from pyr.gate import judge
+from pyr.schema import Aggregate, Gate
+
+ROOT = Path(__file__).parent.parent.parent
+GATES = ROOT / "evals" / "gates"
+PYTHIA = ROOT.parent / "shared" / "data" / "lm-eval-results" / "pythia-160m"
+
+
+@pytest.mark.parametrize("name", ["smoke", "demo", "base", "pythia"])
+def test_a_shipped_gate_can_be_read_and_gives_a_reason_for_every_rule(name):
+    gate = content.read(GATES / f"{name}.yaml", Gate)
+    assert gate.name == name
+    assert all(rule.why for rule in gate.rules)
+    measures = [rule.measure for rule in gate.rules]
+    assert len(set(measures)) == len(measures)
+
+
+def pythia(step):
+    file = PYTHIA / f"160m_step{step}.json"
+    rows = [
+        Aggregate(task, metric, value, scores.get(f"{metric}_stderr"))
+        for task, scores in json.loads(file.read_text())["results"].items()
+        for metric, value in scores.items()
+        if not metric.endswith("_stderr")
+    ]
+    return published(*rows, name=f"step{step}")
+
+
+@pytest.mark.skipif(not PYTHIA.is_dir(), reason=f"the published results are not at {PYTHIA}")
+def test_pythia_forgets_lambada_and_sciq_late_in_training():
+    late, early = pythia(133000), pythia(63000)
+    gate = content.read(GATES / "pythia.yaml", Gate)
+    found = judge(gate, late, early, compare(late, early))
+    states = {each.measure: each.state for each in found.findings}
+    assert found.state == "fail"
+    assert {name for name in states if states[name] == "fail"} == {"lambada_openai/acc", "sciq/acc"}
+    assert len(states) == 65
+    assert states["hendrycksTest-nutrition/acc"] == "pass"
+    assert states["arc_easy/acc"] == "unclear"

@@ -1,0 +1,241 @@
+"""Which measures a rule finds, what must never pass, and what a verdict holds."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import sys
+import types
+
+import pytest
+from factories_gate import KEEP, asked, finding, mean, sure, verdict
+from factories_stats import records, results
+
+from pyr.errors import ContentError
+from pyr.gate import verdict_state
+from pyr.schema import Finding, Skipped
+
+
+def three_tasks():
+    frames = [
+        records([0.4, 0.5, 0.6], task=task, metric=metric, group=group)
+        for task, metric, group in [
+            ("arc", "acc", ""),
+            ("arc", "acc_norm", ""),
+            ("blimp_a", "acc", "blimp"),
+            ("blimp_b", "acc", "blimp"),
+        ]
+    ]
+    return results(*frames)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "measures"),
+    [
+        ("arc/acc", ["arc/acc"]),
+        ("arc/*", ["arc/acc", "arc/acc_norm"]),
+        ("blimp/acc", ["blimp/acc"]),
+        ("blimp/*", ["blimp/acc"]),
+        ("blimp_*/acc", ["blimp_a/acc", "blimp_b/acc"]),
+        ("*/acc", ["arc/acc", "blimp/acc", "blimp_a/acc", "blimp_b/acc"]),
+    ],
+)
+def test_a_rule_finds_its_measures(pattern, measures):
+    found = verdict({"measure": pattern, "at_least": 0.1}, three_tasks()).findings
+    assert [each.measure for each in found] == measures
+
+
+def test_a_rule_that_matches_nothing_is_unclear_and_says_what_is_near():
+    found = finding({"measure": "arc/ac", "at_least": 0.1}, three_tasks())
+    assert found.state == "unclear"
+    assert found.sentence.startswith("arc/ac cannot be judged: neither run has a measure of that")
+    assert "did you mean: arc/acc" in found.sentence
+
+
+# ------------------------------------------------------------------ never by accident
+
+
+def first(candidate, n):
+    return dataclasses.replace(candidate, records=candidate.records.iloc[:n])
+
+
+def test_the_run_of_the_table_below_passes_when_nothing_is_wrong():
+    assert verdict(KEEP, sure("a"), sure("b")).state == "pass"
+
+
+SKIP = (Skipped("arc", "the data set is not here"),)
+OBSTACLES = {
+    "no baseline": (sure(), None, "no baseline"),
+    "no candidate": (results(), sure(), "not measured for the candidate"),
+    "not in baseline": (sure(), results(), "not measured for the baseline"),
+    "fewer items": (first(sure(), 49), sure(), "only 49 of the baseline's 50"),
+    "more items": (sure(), first(sure(), 49), "paired on the 49 items"),
+    "one item": (first(sure(), 1), first(sure(), 1), "a single item"),
+    "unfinished": (sure("new", finished=""), sure(), "run new is not finished"),
+    "unfinished baseline": (sure(), sure("old", finished=""), "baseline old is not finished"),
+    "skipped": (sure(skipped=SKIP), sure(), "arc was skipped: the data set is not here"),
+    "not a number": (asked(sure(), value=math.nan), sure(), "not finite numbers"),
+    "not a number before": (sure(), asked(sure(), value=math.nan), "baseline: 50 of 50 values"),
+    "other documents": (asked(sure(), doc_hash="e"), sure(), "the documents differ for 50"),
+    "other prompts": (asked(sure(), prompt_hash="q", value=9.0), sure(), "the prompts differ"),
+    "other suite": (
+        asked(sure(suite_digest="new"), prompt_hash="q", value=9.0),
+        sure(),
+        "the prompts differ for 50 of 50 items; unpaired, and so do the suites",
+    ),
+    "one cluster": (asked(sure(), cluster="c"), sure(), "its standard error is unknown"),
+    "no error": (mean(0.9, None), mean(0.1, 0.01), "its standard error is unknown"),
+}
+
+
+@pytest.mark.parametrize("case", OBSTACLES)
+def test_what_stands_in_the_way_is_unclear_and_said(case):
+    candidate, baseline, reason = OBSTACLES[case]
+    found = verdict(KEEP, candidate, baseline)
+    assert found.state == "unclear"
+    assert reason in found.findings[0].sentence
+
+
+def test_a_clear_loss_fails_even_under_other_prompts():
+    worse = asked(sure(), prompt_hash="q", value=-9.0)
+    assert verdict(KEEP, worse, sure()).state == "fail"
+
+
+def test_a_skipped_task_that_neither_run_holds_is_unclear_for_a_glob_too():
+    skip = (Skipped("hellaswag", "no data"), Skipped("chat", "no template", missing=False))
+    found = verdict({"measure": "*/acc", "not_worse_by": 0.02}, sure(skipped=skip), sure())
+    assert [each.state for each in found.findings] == ["pass", "unclear"]
+    assert "hellaswag was skipped: no data" in found.findings[1].sentence
+
+
+def test_a_group_that_lacks_a_task_is_unclear():
+    run = three_tasks()
+    skipped = (Skipped("blimp_c", "no data"),)
+    partial = dataclasses.replace(run, run=dataclasses.replace(run.run, skipped=skipped))
+    found = finding({"measure": "blimp/acc", "at_least": 0.01}, partial)
+    assert found.state == "unclear"
+    assert "blimp_c of blimp was skipped" in found.sentence
+
+
+# ------------------------------------------------------------------ health
+
+
+def health(*values, **run):
+    broken = "5 of 64 values are not finite"
+    return results(
+        records(
+            values,
+            task="health",
+            metric="finite",
+            items=[f"layer.{i}.weight" for i in range(len(values))],
+            unit="check",
+            responses=["" if value else broken for value in values],
+        ),
+        **run,
+    )
+
+
+SOUND = {"measure": "health/*", "at_least": 1}
+
+
+def test_all_checks_passed_is_certain():
+    found = finding(SOUND, health(1, 1, 1))
+    assert found.state == "pass"
+    assert found.sentence == "health/finite is 1 (all 3 checks): at least the 1 asked."
+
+
+def test_a_single_check_is_enough():
+    assert finding(SOUND, health(1)).state == "pass"
+
+
+def test_another_number_of_tensors_is_no_obstacle():
+    assert finding(SOUND, health(1), health(1, 1)).state == "pass"
+
+
+def test_a_broken_tensor_fails_by_name_though_the_run_was_broken_off():
+    found = finding(SOUND, health(1, 0, 1, finished=""))
+    assert found.state == "fail"
+    assert found.sentence == (
+        "health/finite is broken, 1 of 3 checks failed: "
+        "layer.1.weight: 5 of 64 values are not finite."
+    )
+
+
+def test_many_broken_tensors_are_counted():
+    assert finding(SOUND, health(*[0] * 9)).sentence.endswith("; and 6 more.")
+
+
+def test_checks_of_an_unfinished_run_do_not_pass():
+    assert finding(SOUND, health(1, finished="")).state == "unclear"
+
+
+# ------------------------------------------------------------------ call
+
+
+@pytest.fixture
+def rules_module(monkeypatch):
+    module = types.ModuleType("my_rules")
+    monkeypatch.setitem(sys.modules, "my_rules", module)
+    return module
+
+
+CALL = {"measure": "arc/acc", "call": "my_rules:steady"}
+
+
+def test_a_function_of_ones_own_may_judge(rules_module):
+    def steady(row):
+        return Finding(row.measure, "steady", "fail", row.delta, None, None, "It is not steady.")
+
+    rules_module.steady = steady
+    found = finding(CALL, sure("a"), sure("b"))
+    assert (found.state, found.sentence) == ("fail", "It is not steady.")
+
+
+def test_a_function_is_not_asked_about_what_was_not_measured(rules_module):
+    assert finding(CALL, results(), sure()).state == "unclear"
+
+
+@pytest.mark.parametrize(
+    "call", ["no_such_module:f", "my_rules:absent", "my_rules", "my_rules:raises", "my_rules:none"]
+)
+def test_a_call_that_cannot_be_used_is_an_error_of_the_gate_file(rules_module, call):
+    rules_module.raises = lambda row: 1 / 0
+    rules_module.none = lambda row: None
+    with pytest.raises(ContentError, match=f"call '{call}'"):
+        finding({**CALL, "call": call}, sure())
+
+
+# ------------------------------------------------------------------ the verdict
+
+
+@pytest.mark.parametrize(
+    ("states", "policy", "state"),
+    [
+        (["pass", "pass"], "block", "pass"),
+        (["pass", "unclear", "fail"], "allow", "fail"),
+        (["pass", "unclear"], "block", "unclear"),
+        (["pass", "unclear"], "allow", "pass"),
+    ],
+)
+def test_one_state_for_many_findings(states, policy, state):
+    assert verdict_state(states, unclear=policy) == state
+
+
+def test_a_verdict_names_its_runs_and_digests_what_it_rests_on():
+    found = verdict(KEEP, sure("new"), sure("old"))
+    assert (found.gate, found.run, found.baseline) == ("gate", "new", "old")
+    assert found.digests["candidate_checkpoint"] == "digest of new"
+    assert set(found.digests) == {
+        "gate",
+        *(f"{who}_{part}" for who in ("candidate", "baseline") for part in PARTS),
+    }
+
+
+PARTS = ("checkpoint", "suite", "records")
+
+
+def test_another_value_or_margin_is_another_digest():
+    plain = verdict(KEEP, sure(), sure()).digests
+    other = verdict({**KEEP, "not_worse_by": 0.03}, asked(sure(), value=1.0), sure()).digests
+    changed = {part for part in plain if plain[part] != other[part]}
+    assert changed == {"gate", "candidate_records"}
