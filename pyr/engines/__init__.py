@@ -1,0 +1,76 @@
+"""Engines turn a checkpoint into an lm-eval `LM`: the only model interface that Pyr knows."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pyr.errors import UsageError, did_you_mean
+from pyr.schema import Checkpoint
+
+if TYPE_CHECKING:
+    from lm_eval.api.model import LM
+
+_ENGINES = {"reference": "pyr.engines.reference:open_reference"}
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """How a model is to be run. `device` and `dtype` may be ``auto``."""
+
+    engine: str = "reference"
+    device: str = "auto"
+    dtype: str = "auto"
+    batch_size: int = 8
+    trust_remote_code: bool = False
+
+    def resolved(self) -> EngineSettings:
+        """The same with ``auto`` settled: the first GPU if there is one, else float32 on the CPU.
+
+        Scores depend on the arithmetic, so what was chosen is part of a run's identity.
+        """
+        import torch
+
+        device = self.device
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        dtype = self.dtype
+        if dtype == "auto":
+            dtype = "float32" if device == "cpu" else "bfloat16"
+        if not isinstance(getattr(torch, dtype, None), torch.dtype):
+            raise UsageError(f"unknown dtype '{dtype}'.", remedy="use float32, bfloat16 or float16")
+        return EngineSettings(self.engine, device, dtype, self.batch_size, self.trust_remote_code)
+
+    @property
+    def label(self) -> str:
+        """What tells two runs of the same checkpoint apart, as ``reference-cpu-float32``."""
+        return f"{self.engine}-{self.device}-{self.dtype}"
+
+
+def open_model(checkpoint: Checkpoint, settings: EngineSettings) -> LM:
+    """Load `checkpoint` in the engine that `settings` name.
+
+    An engine is a callable (Checkpoint, EngineSettings) -> LM; one of our own by its name, any
+    other as ``module:function``.
+    Raises CheckpointError if the weights cannot be loaded, UsageError for an unknown engine.
+    """
+    target = _ENGINES.get(settings.engine, settings.engine)
+    if ":" not in target:
+        raise UsageError(
+            f"unknown engine '{settings.engine}'.",
+            remedy=did_you_mean(target, _ENGINES) or f"use one of: {', '.join(_ENGINES)}",
+        )
+    return load_object(target, what="engine")(checkpoint, settings)
+
+
+def load_object(target: str, *, what: str) -> Any:
+    """The object that ``module:name`` means; UsageError if there is none."""
+    module_name, _, name = target.partition(":")
+    try:
+        return getattr(importlib.import_module(module_name), name)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(
+            f"{what} '{target}' cannot be imported: {error}",
+            remedy="write it as module:name, with the module on PYTHONPATH",
+        ) from error

@@ -1,0 +1,222 @@
+"""The spine: `evaluate(checkpoint, suite, store) -> Run`. Nothing else evaluates anything."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pyr import content, mirror
+from pyr.engines import EngineSettings
+from pyr.probes import LoadedOnce, Probe, Subject, make_probe
+from pyr.schema import Checkpoint, ProbeSpec, Run, Skipped, Suite
+from pyr.store import OpenRun, Store
+
+_VERSIONS = ("pyr-lm", "lm_eval", "torch", "transformers", "tokenizers", "datasets")
+
+
+def _silent(*_: Any) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """How to evaluate, apart from what: the same suite under other conditions is another run."""
+
+    settings: EngineSettings = field(default_factory=EngineSettings)
+    mirror: Path | None = None
+    """Local mirror of hub data sets; None asks the hub or its cache."""
+    skip_missing: bool = False
+    """Go on without tasks whose data is not here; the run is marked incomplete."""
+    progress: Callable[[str, int, int], None] = _silent
+    say: Callable[[str], None] = _silent
+
+
+def evaluate(
+    checkpoint: Checkpoint, suite: Suite, store: Store, conditions: Conditions | None = None
+) -> Run:
+    """Measure `checkpoint` by `suite` and keep every record in `store`.
+
+    A finished run of the same weights, suite, engine and data is returned as it is; one that was
+    broken off goes on where it stopped.
+    """
+    conditions = conditions or Conditions()
+    conditions = replace(conditions, settings=conditions.settings.resolved())
+    probes = [make_probe(spec) for spec in _with_health_first(suite)]
+    with store.begin(_new_run(checkpoint, suite, store, conditions), on_wait=conditions.say) as run:
+        if not run.finished:
+            _measure(run, probes, suite, conditions)
+        return run.run
+
+
+def _measure(run: OpenRun, probes: list[Probe], suite: Suite, conditions: Conditions) -> None:
+    found = _Found()
+    lm = LoadedOnce(run.run.checkpoint, conditions.settings)
+    for probe in probes:
+        if found.unsound:
+            found.skipped.append(Skipped(probe.name, f"not measured: {found.unsound}"))
+            continue
+        subject = Subject(
+            checkpoint=run.run.checkpoint,
+            settings=conditions.settings,
+            seed=suite.seed,
+            mirror=conditions.mirror,
+            skip_missing=conditions.skip_missing,
+            earlier=run.records(probe.name),
+            progress=conditions.progress,
+            open_lm=lm,
+        )
+        for chunk in probe.run(subject):
+            run.append(probe.name, chunk.records)
+            run.put_documents(chunk.documents)
+            found.data |= chunk.data
+            found.skipped += chunk.skipped
+            found.notes += chunk.notes
+        found.unsound = _unsound(run.records("health"))
+    run.finish(
+        finished=_now(),
+        skipped=found.skipped,
+        notes=found.notes,
+        data=found.data,
+        environment=_environment(suite, conditions),
+    )
+
+
+@dataclass
+class _Found:
+    """What the probes of one run have said, apart from records."""
+
+    data: dict[str, str] = field(default_factory=dict)
+    skipped: list[Skipped] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    unsound: str = ""
+    """Why nothing more can be measured."""
+
+
+def _with_health_first(suite: Suite) -> list[ProbeSpec]:
+    """The suite's probes, the health probe before all others whether it is named or not."""
+    health = [spec for spec in suite.probes if spec.probe == "health"]
+    others = [spec for spec in suite.probes if spec.probe != "health"]
+    return [*(health or [ProbeSpec(probe="health")]), *others]
+
+
+def _unsound(health: pd.DataFrame) -> str:
+    """The first tensor that is not finite, in words: scores of such a model mean nothing."""
+    broken = health[(health["metric"] == "finite") & (health["value"] == 0)]
+    if broken.empty:
+        return ""
+    first = broken.iloc[0]
+    return f"tensor {first['item']}: {first['responses']}"
+
+
+# ------------------------------------------------------------------ identity of a run
+
+
+def _new_run(checkpoint: Checkpoint, suite: Suite, store: Store, conditions: Conditions) -> Run:
+    """The run to begin or go on with; one whose data has changed since gets a new number."""
+    digest = suite_digest(suite)
+    engine = conditions.settings.label
+    key = hashlib.sha256(f"{checkpoint.digest}{digest}{engine}".encode()).hexdigest()[:10]
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{checkpoint.name}--{suite.name}--{key}")
+    known = {run.id: run for run in store.runs()}
+    number = 1
+    while (earlier := known.get(_numbered(stem, number))) and not _reusable(earlier, conditions):
+        number += 1
+    return Run(
+        id=_numbered(stem, number),
+        checkpoint=checkpoint,
+        suite=suite.name,
+        suite_digest=digest,
+        engine=engine,
+        environment=_environment(suite, conditions),
+        started=_now(),
+    )
+
+
+def _numbered(stem: str, number: int) -> str:
+    return stem if number == 1 else f"{stem}-{number}"
+
+
+def _reusable(run: Run, conditions: Conditions) -> bool:
+    """Unfinished; or finished, complete as far as asked, and its data is still what was read."""
+    if not run.finished:
+        return True
+    lacking = any(skipped.missing for skipped in run.skipped) and not conditions.skip_missing
+    if lacking and not _is_unsound(run):
+        return False
+    if conditions.mirror is None:
+        return True
+    return all(
+        _fingerprint(conditions.mirror, name) == fingerprint
+        for name, fingerprint in run.data.items()
+        if not name.startswith("task:")
+    )
+
+
+def _is_unsound(run: Run) -> bool:
+    return any(skipped.reason.startswith("not measured: ") for skipped in run.skipped)
+
+
+def _fingerprint(folder: Path, name: str) -> str:
+    found = mirror.locate(folder, name)
+    return mirror.fingerprint(found) if found else ""
+
+
+def suite_digest(suite: Suite) -> str:
+    """sha256 of what is asked: the suite's content, our task files, lm-eval's version.
+
+    Name, description and the place of the data do not count.
+    """
+    asked = suite.model_dump(mode="json", exclude={"name", "description", "datasets"})
+    folders = [content.path("evals/tasks")]
+    for spec in suite.probes:
+        folders += [Path(folder) for folder in spec.options.get("include_path", [])]
+    ingredients = {
+        "asked": asked,
+        "tasks": [mirror.fingerprint(folder) for folder in folders],
+        "lm_eval": importlib.metadata.version("lm_eval"),
+    }
+    return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()
+
+
+def _environment(suite: Suite, conditions: Conditions) -> dict[str, Any]:
+    """What a reader needs to repeat the run."""
+    import torch
+
+    settings = conditions.settings
+    device = settings.device
+    if device.startswith("cuda"):
+        device = f"{device} ({torch.cuda.get_device_name()})"
+    return {
+        "versions": {name: _version(name) for name in _VERSIONS},
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "device": device,
+        "dtype": settings.dtype,
+        "batch_size": settings.batch_size,
+        "threads": torch.get_num_threads(),
+        "seed": suite.seed,
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "suite": suite.model_dump(mode="json"),
+    }
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,106 @@
+"""Probes measure one thing of a checkpoint each. The whole interface is `Probe.run`.
+
+A probe is a class whose `__init__` takes the options written in the suite (a dict) and the
+probe's name; `run` yields chunks. A chunk is durable as soon as it is taken, so that a killed
+evaluation loses at most one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pandas as pd
+
+from pyr.engines import EngineSettings, load_object, open_model
+from pyr.errors import ContentError, did_you_mean
+from pyr.schema import Checkpoint, ProbeSpec, Record, Skipped
+from pyr.store import Document
+
+if TYPE_CHECKING:
+    from lm_eval.api.model import LM
+
+_PROBES = {
+    "harness": "pyr.probes.harness:Harness",
+    "health": "pyr.probes.health:Health",
+    "throughput": "pyr.probes.throughput:Throughput",
+    "tokenizer": "pyr.probes.tokenizer:Tokenizer",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What a probe has found since its last chunk."""
+
+    records: Sequence[Record] = ()
+    documents: Sequence[Document] = ()
+    data: Mapping[str, str] = field(default_factory=dict)
+    """Fingerprints of the data sets read, by hub name."""
+    skipped: Sequence[Skipped] = ()
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a probe is given: the checkpoint, how to open it, and what is already known."""
+
+    checkpoint: Checkpoint
+    settings: EngineSettings
+    seed: int
+    mirror: Path | None
+    skip_missing: bool
+    earlier: pd.DataFrame
+    """Records of this probe that an interrupted run has already stored."""
+    progress: Callable[[str, int, int], None]
+    """Called with (what, done, total)."""
+    open_lm: Callable[[], LM]
+
+    @property
+    def lm(self) -> LM:
+        """The model, loaded at the first use and shared by all probes of the run."""
+        return self.open_lm()
+
+
+class Probe(Protocol):
+    """All that a measurement must do."""
+
+    name: str
+
+    def run(self, subject: Subject) -> Iterator[Chunk]:
+        """Measure, yielding what was found as it is found."""
+        ...
+
+
+class LoadedOnce:
+    """Opens the model at the first call and hands out the same one afterwards."""
+
+    def __init__(self, checkpoint: Checkpoint, settings: EngineSettings) -> None:
+        self._checkpoint = checkpoint
+        self._settings = settings
+
+    @cached_property
+    def _lm(self) -> LM:
+        return open_model(self._checkpoint, self._settings)
+
+    def __call__(self) -> LM:
+        """The one model."""
+        return self._lm
+
+
+def make_probe(spec: ProbeSpec) -> Probe:
+    """The probe that a suite's entry asks for: one of ours by name, any other as ``module:Class``.
+
+    Raises ContentError for an unknown probe or a wrong option.
+    """
+    target = _PROBES.get(spec.probe, spec.probe)
+    if ":" not in target:
+        raise ContentError(
+            f"unknown probe '{spec.probe}'.",
+            remedy=did_you_mean(spec.probe, _PROBES) or f"there are: {', '.join(_PROBES)}",
+        )
+    factory: Any = load_object(target, what="probe")
+    probe: Probe = factory(dict(spec.options), name=spec.name or spec.probe.partition(":")[0])
+    return probe

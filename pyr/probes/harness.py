@@ -1,0 +1,245 @@
+"""The harness probe: lm-eval tasks over an engine, item by item.
+
+lm-eval's own Task objects build the requests and score the answers; Pyr decides the order of the
+items, keeps every answer, and adds the bits per byte of the right answer to every multiple-choice
+item, which moves long before accuracy does.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pyr import content
+from pyr.errors import ContentError, DataMissing, MeasureError
+from pyr.probes import Chunk, Subject
+from pyr.probes.metrics import Aggregation, aggregations, check_aggregate
+from pyr.probes.tasks import HarnessOptions, TaskSpec, expand, load, task_manager
+from pyr.schema import Record, Skipped
+from pyr.store import Document
+
+_ITEMS_A_CHUNK = 64
+"""Items that a killed run may lose; also what is sorted by length and batched together."""
+
+
+@dataclass
+class Compiled:
+    """A task with its requests built, in the suite's order."""
+
+    spec: TaskSpec
+    task: Any
+    aggregations: Mapping[str, Aggregation]
+    order: Sequence[str]
+    """Item numbers in the fixed random order; any prefix is a fair sample."""
+    requests: Mapping[str, Sequence[Any]]
+    """lm-eval Instances by item number."""
+    raw: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
+    """What process_results returned, by metric, for the check against lm-eval's aggregate."""
+
+
+class Harness:
+    """Runs lm-eval tasks; see HarnessOptions for the keys a suite may write."""
+
+    def __init__(self, options: dict[str, Any], *, name: str) -> None:
+        self.name = name
+        self.options = content.check(options, HarnessOptions, where=f"probe '{name}'")
+
+    def run(self, subject: Subject) -> Iterator[Chunk]:
+        """One chunk a task with its documents and data, then its records, 64 items at a time."""
+        if self.options.apply_chat_template and not subject.checkpoint.chat:
+            reason = "the checkpoint has no chat template"
+            yield Chunk(skipped=[Skipped(self.name, reason, missing=False)])
+            return
+        manager = task_manager(self.options)
+        for spec in expand(manager, self.options):
+            try:
+                task, fingerprints = load(manager, spec, subject.mirror)
+            except DataMissing as error:
+                if not subject.skip_missing:
+                    raise
+                # An empty fingerprint: the run is out of date once the data has come.
+                yield Chunk(skipped=[Skipped(spec.name, error.what)], data={spec.dataset: ""})
+                continue
+            compiled = self._compile(spec, task, subject)
+            yield Chunk(documents=list(_documents(compiled)), data=fingerprints)
+            yield from self._score(compiled, subject)
+
+    # -------------------------------------------------------------- building requests
+
+    def _compile(self, spec: TaskSpec, task: Any, subject: Subject) -> Compiled:
+        """Build the requests of the items this suite takes, as lm-eval builds them."""
+        known = aggregations(task, spec.name)
+        self._configure(task, subject.seed)
+        total = len(task.eval_docs)
+        if total == 0:
+            raise ContentError(f"task '{spec.name}' has no items.", where=str(spec.folder))
+        order = random.Random(f"{subject.seed}:{spec.name}").sample(range(total), total)
+        order = order[: spec.limit]
+        template = subject.lm.apply_chat_template if self.options.apply_chat_template else None
+        task.build_all_requests(
+            samples=set(order),
+            system_instruction=self.options.system_instruction,
+            apply_chat_template=template is not None,
+            fewshot_as_multiturn=self.options.fewshot_as_multiturn,
+            chat_template=template,
+            tokenizer_name=subject.lm.tokenizer_name if template is not None else "",
+        )
+        # With `samples`, lm-eval numbers the documents it took, not those of the data set.
+        numbers = sorted(order)
+        requests: dict[str, list[Any]] = defaultdict(list)
+        for instance in task.instances:
+            requests[str(numbers[instance.doc_id])].append(instance)
+        return Compiled(spec, task, known, [str(number) for number in order], requests)
+
+    def _configure(self, task: Any, seed: int) -> None:
+        """Shots, generation settings and seed, as lm_eval.simple_evaluate sets them."""
+        if task.OUTPUT_TYPE == "generate_until" and self.options.gen_kwargs:
+            task.set_config("generation_kwargs", self.options.gen_kwargs, update=True)
+        shots = task.get_config("num_fewshot")
+        if self.options.num_fewshot is not None and shots != 0:
+            shots = self.options.num_fewshot
+        task.set_config("num_fewshot", shots or 0)
+        task.set_fewshot_seed(seed=seed)
+
+    # -------------------------------------------------------------- scoring
+
+    def _score(self, compiled: Compiled, subject: Subject) -> Iterator[Chunk]:
+        name = compiled.spec.name
+        earlier = subject.earlier
+        done = set(earlier.loc[earlier["task"] == name, "item"])
+        todo = [item for item in compiled.order if item not in done]
+        for start in range(0, len(todo), _ITEMS_A_CHUNK):
+            subject.progress(name, len(done) + start, len(compiled.order))
+            items = todo[start : start + _ITEMS_A_CHUNK]
+            _ask(subject.lm, compiled, items)
+            yield Chunk(records=[record for item in items for record in _grade(compiled, item)])
+        subject.progress(name, len(compiled.order), len(compiled.order))
+        if not done:
+            _check_aggregates(compiled)
+
+
+def _ask(lm: Any, compiled: Compiled, items: Sequence[str]) -> None:
+    """Put the model's answers to these items into their instances, filters applied."""
+    instances = [instance for item in items for instance in compiled.requests[item]]
+    by_type: dict[str, list[Any]] = defaultdict(list)
+    for instance in instances:
+        by_type[instance.request_type].extend([instance] * (instance.repeats or 1))
+    for request_type, requests in by_type.items():
+        answers = getattr(lm, request_type)(requests, disable_tqdm=True)
+        for instance, answer in zip(requests, answers, strict=True):
+            _check_finite(answer, instance)
+            instance.resps.append(answer)
+    for ensemble in compiled.task._filters:
+        ensemble.apply(instances)
+
+
+def _check_finite(answer: Any, instance: Any) -> None:
+    likelihood = answer[0] if isinstance(answer, tuple) else answer
+    if isinstance(likelihood, float) and not math.isfinite(likelihood):
+        raise MeasureError(
+            f"{instance.task_name}, document {instance.doc_id}: log-likelihood {likelihood}.",
+            where=f"context: {str(instance.args[0])[-80:]!r}",
+            remedy="the weights or the arithmetic overflow: try --dtype float32",
+        )
+
+
+def _grade(compiled: Compiled, item: str) -> Iterator[Record]:
+    """The records of one item: lm-eval's metrics, and the bits per byte of the right answer."""
+    task, instances = compiled.task, compiled.requests[item]
+    doc = instances[0].doc
+    common: dict[str, Any] = {
+        "task": compiled.spec.name,
+        "item": item,
+        "cluster": str(doc.get("cluster", "")) if isinstance(doc, dict) else "",
+        "group": compiled.spec.group,
+        "doc_hash": _doc_hash(doc),
+        "prompt_hash": _hash(instances[0].args[0]),
+        "responses": json.dumps([instance.resps[0] for instance in instances]),
+    }
+    for filter_name in instances[0].filtered_resps:
+        answers = [instance.filtered_resps[filter_name] for instance in instances]
+        for metric, raw in task.process_results(doc, answers).items():
+            aggregation = compiled.aggregations[metric]
+            label = metric if filter_name == "none" else f"{metric},{filter_name}"
+            compiled.raw[label].append(raw)
+            measured = aggregation.item(raw)
+            higher = task.higher_is_better().get(metric, True)
+            yield Record(
+                metric=aggregation.metric(label),
+                value=measured.value,
+                weight=measured.weight,
+                better=aggregation.better or ("higher" if higher else "lower"),
+                unit=aggregation.unit,
+                **common,
+            )
+    gold = _gold(task, doc, len(instances))
+    if gold is not None:
+        num_bytes = len(instances[gold].args[1].encode())
+        bits = -instances[gold].resps[0][0] / math.log(2)
+        yield Record(
+            metric="gold_bpb",
+            value=bits / num_bytes,
+            weight=num_bytes,
+            better="lower",
+            unit="bits/byte",
+            **common,
+        )
+
+
+def _gold(task: Any, doc: Any, num_requests: int) -> int | None:
+    """Which request scores the right answer; None where there is no single one."""
+    if task.OUTPUT_TYPE == "loglikelihood":
+        return 0
+    if task.OUTPUT_TYPE != "multiple_choice":
+        return None
+    gold = task.doc_to_text(doc) if task.multiple_input else task.doc_to_target(doc)
+    if isinstance(gold, str):
+        choices = task.doc_to_choice(doc)
+        gold = choices.index(gold) if gold in choices else -1
+    return gold if isinstance(gold, int) and 0 <= gold < num_requests else None
+
+
+def _check_aggregates(compiled: Compiled) -> None:
+    functions = compiled.task.aggregation()
+    for label, raw in compiled.raw.items():
+        metric = label.partition(",")[0]
+        check_aggregate(
+            compiled.spec.name, label, compiled.aggregations[metric], functions[metric], raw
+        )
+
+
+# ------------------------------------------------------------------ documents and hashes
+
+
+def _documents(compiled: Compiled) -> Iterator[Document]:
+    """What was asked, once a run: reports show it beside the answers."""
+    for item in compiled.order:
+        instances = compiled.requests[item]
+        arguments = instances[0].args
+        rolling = instances[0].request_type == "loglikelihood_rolling"
+        choice = instances[0].request_type == "loglikelihood"
+        yield Document(
+            task=compiled.spec.name,
+            item=item,
+            prompt="" if rolling else arguments[0],
+            choices=tuple(instance.args[1] for instance in instances) if choice else (),
+            target=str(compiled.task.doc_to_target(instances[0].doc)),
+        )
+
+
+def _hash(text: str) -> str:
+    from lm_eval.utils import hash_string
+
+    return str(hash_string(text))
+
+
+def _doc_hash(doc: Any) -> str:
+    """As lm_eval.evaluator writes it beside every sample."""
+    from lm_eval.utils import handle_non_serializable
+
+    return _hash(json.dumps(doc, indent=2, default=handle_non_serializable, ensure_ascii=False))

@@ -1,0 +1,234 @@
+"""Load lm-eval tasks for a suite: find them, take groups apart, point them at local data.
+
+Only the families a suite names are indexed: lm-eval's own index reads 14,000 YAML files, which
+takes 14 to 25 s; a few families take 0.01 s.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from pyr import content, mirror
+from pyr.errors import ContentError, DataMissing, did_you_mean
+from pyr.schema import Strict
+
+
+class HarnessOptions(Strict):
+    """The keys of a harness probe in a suite; all but `families` are lm-eval's own words."""
+
+    families: list[str] = Field(default_factory=list)
+    """Folders under lm_eval/tasks that hold the tasks named."""
+    include_path: list[str] = Field(default_factory=list)
+    """Folders with task files of your own; `evals/tasks` is always there."""
+    tasks: list[str | dict[str, Any]] = Field(min_length=1)
+    """Names of tasks, tags or groups; or a dict with `task` and lm-eval's keys to override."""
+    limit: int | None = Field(default=None, gt=0)
+    """Items a task, drawn in the suite's fixed random order."""
+    num_fewshot: int | None = Field(default=None, ge=0)
+    apply_chat_template: bool = False
+    fewshot_as_multiturn: bool = True
+    system_instruction: str | None = None
+    gen_kwargs: dict[str, Any] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSpec:
+    """One task of a suite, groups and tags expanded, before its data is loaded."""
+
+    name: str
+    group: str
+    overrides: Mapping[str, Any]
+    """lm-eval's own keys that the suite sets."""
+    limit: int | None
+    dataset: str
+    """The hub name of its data set; empty if the task brings its own items."""
+    folder: Path
+    """Where its YAML lies."""
+
+
+def task_manager(options: HarnessOptions) -> Any:
+    """An lm-eval TaskManager that knows the named families and our own tasks, and nothing else."""
+    # Progress is Pyr's to show; lm-eval's bars cannot be turned off per call.
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    import datasets
+    import lm_eval.tasks
+
+    datasets.disable_progress_bars()
+    _cache_templates()
+    shipped = Path(lm_eval.tasks.__file__).parent
+    folders = [content.path("evals/tasks"), *map(Path, options.include_path)]
+    for family in options.families:
+        if not (shipped / family).is_dir():
+            known = [child.name for child in shipped.iterdir() if child.is_dir()]
+            raise ContentError(
+                f"lm-eval has no task family '{family}'.",
+                where=f"looked in: {shipped}",
+                remedy=did_you_mean(family, known),
+            )
+        folders.append(shipped / family)
+    return lm_eval.tasks.TaskManager(include_path=folders, include_defaults=False)
+
+
+def _cache_templates() -> None:
+    """Compile each prompt template once.
+
+    lm_eval.utils.apply_template compiles it again for every field of every document: 1.2 ms a
+    time, 3 to 6 times a document.
+    """
+    import functools
+
+    import lm_eval.utils
+
+    environment = lm_eval.utils.env
+    if not hasattr(environment.from_string, "cache_info"):
+        environment.from_string = functools.lru_cache(maxsize=None)(environment.from_string)
+
+
+def expand(manager: Any, options: HarnessOptions) -> list[TaskSpec]:
+    """Every single task that the suite asks for, groups and tags taken apart, in order.
+
+    Raises ContentError for a name nobody knows or a task asked for twice.
+    """
+    specs: list[TaskSpec] = []
+    for entry in options.tasks:
+        given: dict[str, Any] = {"task": entry} if isinstance(entry, str) else dict(entry)
+        if "task" not in given:
+            raise ContentError(f"a task entry without the key 'task': {given}")
+        name = given.pop("task")
+        limit = given.pop("limit", options.limit)
+        for leaf, group, overrides in _leaves(manager, name, given):
+            config = manager.task_index[leaf].cfg or {}
+            specs.append(
+                TaskSpec(
+                    name=leaf,
+                    group=group,
+                    overrides=overrides,
+                    limit=limit,
+                    dataset=str(overrides.get("dataset_path", config.get("dataset_path")) or ""),
+                    folder=Path(manager.task_index[leaf].yaml_path).parent,
+                )
+            )
+    names = [spec.name for spec in specs]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ContentError(
+            f"task '{twice[0]}' is asked for twice.", remedy="keep one, or drop it from its group"
+        )
+    return specs
+
+
+def _leaves(
+    manager: Any, name: str, overrides: Mapping[str, Any], group: str = ""
+) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """(task, outermost group, overrides) for every task that `name` stands for."""
+    entry = manager.task_index.get(name)
+    if entry is None:
+        raise _unknown_task(name, manager)
+    if entry.kind.name == "TAG":
+        for member in sorted(entry.tags):
+            yield from _leaves(manager, member, overrides, group or name)
+    elif entry.kind.name == "GROUP":
+        for member in _members(entry.cfg["task"]):
+            yield from _leaves(manager, member, overrides, group or name)
+    else:
+        yield name, group, overrides
+
+
+def _members(children: Sequence[str | Mapping[str, Any]]) -> Iterator[str]:
+    """Names of a group's members; groups written inside it are taken apart too."""
+    for child in children:
+        if isinstance(child, str):
+            yield child
+        elif isinstance(child.get("task"), list):
+            yield from _members(child["task"])
+        else:
+            yield child.get("task") or child["group"]
+
+
+def _unknown_task(name: str, manager: Any) -> ContentError:
+    near = did_you_mean(name, manager.task_index)
+    family = _family_of(name)
+    if family:
+        remedy = f"lm-eval has it: add '{family}' to the probe's families"
+    else:
+        remedy = near or "name a task of evals/tasks or of a family listed under families"
+    return ContentError(f"unknown task '{name}'.", remedy=remedy)
+
+
+def _family_of(name: str) -> str:
+    """The folder under lm_eval/tasks with a file for this task or group; slow, for errors only."""
+    import lm_eval.tasks
+
+    shipped = Path(lm_eval.tasks.__file__).parent
+    names_it = re.compile(
+        rf"^\"?(task|group)\"?:\s*[\"']?{re.escape(name)}[\"']?\s*$", re.MULTILINE
+    )
+    for file in sorted(shipped.glob("**/*.yaml"), key=lambda file: (name not in file.name, file)):
+        if names_it.search(file.read_text(encoding="utf-8", errors="ignore")):
+            return file.parent.relative_to(shipped).as_posix()
+    return ""
+
+
+def load(manager: Any, spec: TaskSpec, mirror_folder: Path | None) -> tuple[Any, dict[str, str]]:
+    """The lm-eval Task with its data, and the fingerprint of that data by name.
+
+    mirror_folder: read hub data sets from here and nowhere else; None asks the hub or its cache.
+    Raises DataMissing naming the task, the data set and the command that would fetch it.
+    """
+    overrides = dict(spec.overrides)
+    fingerprints = (
+        {f"task:{spec.name}": mirror.fingerprint(spec.folder)} if not spec.dataset else {}
+    )
+    if spec.dataset and mirror_folder is not None:
+        found = mirror.locate(mirror_folder, spec.dataset)
+        if found is None:
+            raise _data_missing(spec, f"looked in: {mirror_folder}")
+        overrides["dataset_path"] = str(found)
+        fingerprints[spec.dataset] = mirror.fingerprint(found)
+    request = {"group": "suite", "task": [{**overrides, "task": spec.name}]}
+    from datasets.exceptions import DatasetGenerationError
+
+    try:
+        task = manager.load([request])["tasks"][spec.name]
+    except IndexError as error:
+        raise ContentError(f"task '{spec.name}' has no items.", where=str(spec.folder)) from error
+    except KeyError as error:
+        raise ContentError(
+            f"task '{spec.name}' needs {error}, which its data set {spec.dataset} does not hold.",
+            where=f"data: {overrides.get('dataset_path', spec.dataset)}",
+            remedy="set training_split, test_split or dataset_name for this task in the suite",
+        ) from error
+    except DatasetGenerationError as error:
+        raise ContentError(
+            f"the data of task '{spec.name}' cannot be read: {error.__cause__ or error}",
+            where=f"data: {overrides.get('dataset_path', spec.dataset)}",
+            remedy="fetch it again",
+        ) from error
+    except (OSError, ValueError, RuntimeError) as error:
+        if not spec.dataset:
+            raise ContentError(f"task '{spec.name}' cannot be loaded: {error}") from error
+        reason = " ".join(str(error).split())[:200]
+        raise _data_missing(spec, f"{type(error).__name__}: {reason}") from error
+    if task.config.unsafe_code:
+        raise ContentError(
+            f"task '{spec.name}' runs code that the model writes; Pyr has no sandbox for it.",
+            remedy="take it out of the suite",
+        )
+    return task, fingerprints
+
+
+def _data_missing(spec: TaskSpec, where: str) -> DataMissing:
+    return DataMissing(
+        f"the data of task '{spec.name}' is not on this machine: {spec.dataset}",
+        where=where,
+        remedy=f"fetch it: {mirror.fetch_command(spec.dataset)}  (or pass --skip-missing)",
+    )

@@ -1,0 +1,283 @@
+"""The harness against lm-eval itself: same requests, same scores, same aggregates."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from pyr.checkpoint import identify
+from pyr.engines import EngineSettings
+from pyr.errors import ContentError, DataMissing
+from pyr.probes import Chunk, LoadedOnce, Subject
+from pyr.probes.harness import Harness
+from pyr.schema import Record
+
+NOTHING = pd.DataFrame({"task": [], "item": []})
+
+QUESTIONS = [f"What is {a} plus {b}?" for a in range(4) for b in range(5)]
+TASK = """
+task: sums
+dataset_path: pyr-tests/sums
+output_type: multiple_choice
+training_split: train
+test_split: test
+doc_to_text: "Q: {{question}}\\nA:"
+doc_to_choice: "{{options}}"
+doc_to_target: gold
+metric_list:
+  - {metric: acc, aggregation: mean, higher_is_better: true}
+  - {metric: acc_norm, aggregation: mean, higher_is_better: true}
+"""
+GENERATION = """
+task: says
+dataset_path: pyr-tests/sums
+output_type: generate_until
+test_split: test
+doc_to_text: "Q: {{question}}\\nA:"
+doc_to_target: "{{options[gold]}}"
+generation_kwargs: {until: ["\\n"], max_gen_toks: 8, do_sample: false}
+metric_list:
+  - {metric: exact_match, aggregation: mean, higher_is_better: true}
+"""
+
+
+@pytest.fixture(scope="module")
+def lm(tiny_checkpoint: Path) -> LoadedOnce:
+    return LoadedOnce(identify(tiny_checkpoint), EngineSettings(device="cpu").resolved())
+
+
+@pytest.fixture
+def subject(tiny_checkpoint: Path, lm: LoadedOnce) -> Subject:
+    return Subject(
+        checkpoint=identify(tiny_checkpoint),
+        settings=EngineSettings(device="cpu").resolved(),
+        seed=1234,
+        mirror=None,
+        skip_missing=False,
+        earlier=NOTHING,
+        progress=lambda *_: None,
+        open_lm=lm,
+    )
+
+
+@pytest.fixture
+def sums(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """A mirror with a data set of sums, and a folder with two tasks over it."""
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "hub/pyr-tests/sums/data"
+    folder.mkdir(parents=True)
+    rows = [
+        {"question": question, "options": ["one", "two", "three", "ten"], "gold": number % 4}
+        for number, question in enumerate(QUESTIONS)
+    ]
+    pd.DataFrame(rows[:12]).to_parquet(folder / "test-00000.parquet")
+    pd.DataFrame(rows[12:]).to_parquet(folder / "train-00000.parquet")
+    tasks = tmp_path / "tasks"
+    tasks.mkdir()
+    (tasks / "sums.yaml").write_text(TASK)
+    (tasks / "says.yaml").write_text(GENERATION)
+    return tmp_path / "hub", tasks
+
+
+def run(options: dict[str, Any], subject: Subject) -> list[Chunk]:
+    return list(Harness(options, name="harness").run(subject))
+
+
+def records(chunks: list[Chunk]) -> list[Record]:
+    return [record for chunk in chunks for record in chunk.records]
+
+
+def score(found: list[Record], task: str, metric: str) -> float:
+    chosen = [record for record in found if (record.task, record.metric) == (task, metric)]
+    return sum(r.value * r.weight for r in chosen) / sum(r.weight for r in chosen)
+
+
+def stock(lm: Any, task: str, include: list[Path], **how: Any) -> dict[str, Any]:
+    """lm-eval's own evaluator on the same model."""
+    from lm_eval.evaluator import simple_evaluate
+    from lm_eval.tasks import TaskManager
+
+    manager = TaskManager(include_path=[str(path) for path in include], include_defaults=False)
+    found: dict[str, Any] = simple_evaluate(
+        model=lm, tasks=[task], task_manager=manager, bootstrap_iters=0, **how
+    )
+    return found
+
+
+@pytest.fixture
+def in_mirror(sums: tuple[Path, Path], subject: Subject) -> Subject:
+    return replace(subject, mirror=sums[0])
+
+
+@pytest.mark.parametrize("shots", [0, 3])
+def test_scores_of_every_item_are_lm_evals(
+    sums: tuple[Path, Path], in_mirror: Subject, shots: int
+) -> None:
+    mirror, tasks = sums
+    options = {"include_path": [str(tasks)], "tasks": ["sums"], "num_fewshot": shots}
+    ours = records(run(options, in_mirror))
+    (tasks / "sums.yaml").write_text(TASK.replace("pyr-tests/sums", str(mirror / "pyr-tests/sums")))
+    theirs = stock(in_mirror.lm, "sums", [tasks], num_fewshot=shots)
+    for metric in ("acc", "acc_norm"):
+        assert score(ours, "sums", metric) == pytest.approx(
+            theirs["results"]["sums"][f"{metric},none"]
+        )
+    samples = {str(sample["doc_id"]): sample for sample in theirs["samples"]["sums"]}
+    assert len(samples) == 12
+    for record in ours:
+        sample = samples[record.item]
+        assert record.prompt_hash == sample["prompt_hash"]
+        assert record.doc_hash == sample["doc_hash"]
+        if record.metric == "acc":
+            assert record.value == sample["acc"]
+
+
+def test_the_gold_answers_bits_per_byte_stand_beside_accuracy(
+    sums: tuple[Path, Path], in_mirror: Subject
+) -> None:
+    found = records(run({"include_path": [str(sums[1])], "tasks": ["sums"]}, in_mirror))
+    gold = next(r for r in found if r.metric == "gold_bpb")
+    number = int(gold.item)
+    answer = " " + ["one", "two", "three", "ten"][number % 4]
+    [(likelihood, _)] = in_mirror.lm.loglikelihood(
+        [_request(f"Q: {QUESTIONS[number]}\nA:", answer)], disable_tqdm=True
+    )
+    assert gold.weight == len(answer.encode())
+    assert gold.value == pytest.approx(-likelihood / math.log(2) / len(answer.encode()), rel=1e-5)
+    assert gold.better == "lower"
+
+
+def _request(context: str, continuation: str) -> Any:
+    from lm_eval.api.instance import Instance
+
+    return Instance("loglikelihood", {}, (context, continuation), 0)
+
+
+def test_generated_text_is_lm_evals(sums: tuple[Path, Path], in_mirror: Subject) -> None:
+    mirror, tasks = sums
+    options = {"include_path": [str(tasks)], "tasks": ["says"]}
+    ours = {r.item: r.responses for r in records(run(options, in_mirror))}
+    text = GENERATION.replace("pyr-tests/sums", str(mirror / "pyr-tests/sums"))
+    (tasks / "says.yaml").write_text(text)
+    theirs = stock(in_mirror.lm, "says", [tasks])["samples"]["says"]
+    import json
+
+    assert {str(s["doc_id"]): s["resps"][0][0] for s in theirs} == {
+        item: json.loads(responses)[0] for item, responses in ours.items()
+    }
+
+
+def test_a_limit_takes_the_same_random_items_every_time(
+    sums: tuple[Path, Path], in_mirror: Subject
+) -> None:
+    options = {"include_path": [str(sums[1])], "tasks": ["sums"]}
+    few = {r.item for r in records(run({**options, "limit": 5}, in_mirror))}
+    more = {r.item for r in records(run({**options, "limit": 8}, in_mirror))}
+    assert len(few) == 5
+    assert few < more
+    assert few != {str(number) for number in range(5)}
+
+
+def test_items_of_an_earlier_attempt_are_not_asked_again(
+    sums: tuple[Path, Path], in_mirror: Subject
+) -> None:
+    options = {"include_path": [str(sums[1])], "tasks": ["sums"]}
+    whole = records(run(options, in_mirror))
+    first = [r for r in whole if int(r.item) < 7]
+    earlier = pd.DataFrame({"task": [r.task for r in first], "item": [r.item for r in first]})
+    rest = records(run(options, replace(in_mirror, earlier=earlier)))
+    assert sorted((r.metric, r.item) for r in first + rest) == sorted(
+        (r.metric, r.item) for r in whole
+    )
+
+
+def test_documents_hold_what_was_asked(sums: tuple[Path, Path], in_mirror: Subject) -> None:
+    chunks = run({"include_path": [str(sums[1])], "tasks": ["sums"], "limit": 2}, in_mirror)
+    [first, _] = [document for chunk in chunks for document in chunk.documents]
+    assert first.prompt == f"Q: {QUESTIONS[int(first.item)]}\nA:"
+    assert first.choices == (" one", " two", " three", " ten")
+
+
+def test_missing_data_names_task_data_set_and_command(
+    sums: tuple[Path, Path], subject: Subject, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    options = {"include_path": [str(sums[1])], "tasks": ["sums"]}
+    with pytest.raises(DataMissing) as caught:
+        run(options, replace(subject, mirror=tmp_path / "empty"))
+    text = caught.value.text()
+    assert "'sums'" in text
+    assert "hf download --repo-type dataset pyr-tests/sums" in text
+
+
+def test_missing_data_is_skipped_when_asked(
+    sums: tuple[Path, Path], subject: Subject, tmp_path: Path
+) -> None:
+    (tmp_path / "empty").mkdir()
+    options = {"include_path": [str(sums[1])], "tasks": ["sums", {"task": "pyr_facts", "limit": 2}]}
+    elsewhere = replace(subject, mirror=tmp_path / "empty", skip_missing=True)
+    chunks = run(options, elsewhere)
+    [skipped] = [skipped for chunk in chunks for skipped in chunk.skipped]
+    assert (skipped.what, skipped.missing) == ("sums", True)
+    assert {record.task for record in records(chunks)} == {"pyr_facts"}
+
+
+def test_a_metric_that_is_no_mean_is_refused(sums: tuple[Path, Path], in_mirror: Subject) -> None:
+    (sums[1] / "sums.yaml").write_text(
+        TASK.replace("metric: acc_norm, aggregation: mean", "metric: f1, aggregation: f1")
+    )
+    with pytest.raises(ContentError, match="'f1' of task 'sums' cannot be used"):
+        run({"include_path": [str(sums[1])], "tasks": ["sums"]}, in_mirror)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"tasks": ["pyr_fact"]}, "did you mean: pyr_facts"),
+        ({"tasks": ["hellaswag"]}, "add 'hellaswag' to the probe's families"),
+        ({"tasks": ["pyr_facts"], "families": ["hellaswog"]}, "did you mean: hellaswag"),
+        ({"tasks": ["pyr_facts", "pyr_facts"]}, "asked for twice"),
+    ],
+)
+def test_a_wrong_name_is_answered_with_the_right_one(
+    subject: Subject, options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ContentError) as caught:
+        run(options, subject)
+    assert said in caught.value.text()
+
+
+def test_a_task_with_no_items_is_an_error(sums: tuple[Path, Path], in_mirror: Subject) -> None:
+    (sums[1] / "utils.py").write_text("def none(docs):\n    return docs.select(range(0))\n")
+    (sums[1] / "sums.yaml").write_text(TASK + "process_docs: !function utils.none\n")
+    with pytest.raises(ContentError, match="no items"):
+        run({"include_path": [str(sums[1])], "tasks": ["sums"]}, in_mirror)
+
+
+def test_data_that_cannot_be_read_is_an_error(sums: tuple[Path, Path], in_mirror: Subject) -> None:
+    (sums[0] / "pyr-tests/sums/data/test-00000.parquet").write_bytes(b"PAR1 but not really PAR1")
+    with pytest.raises(ContentError, match="cannot be read"):
+        run({"include_path": [str(sums[1])], "tasks": ["sums"]}, in_mirror)
+
+
+def test_a_chat_suite_does_not_apply_to_a_checkpoint_without_a_template(subject: Subject) -> None:
+    base = replace(subject, checkpoint=replace(subject.checkpoint, chat=False))
+    [chunk] = run({"tasks": ["pyr_facts"], "apply_chat_template": True}, base)
+    assert [skipped.missing for skipped in chunk.skipped] == [False]
+
+
+def test_groups_are_taken_apart_and_remembered(subject: Subject) -> None:
+    from pyr.probes.tasks import HarnessOptions, expand, task_manager
+
+    options = HarnessOptions(
+        families=["mmlu/continuation", "blimp"], tasks=["mmlu_continuation", "blimp"]
+    )
+    specs = expand(task_manager(options), options)
+    assert sum(spec.group == "mmlu_continuation" for spec in specs) == 57
+    assert sum(spec.group == "blimp" for spec in specs) == 67
+    assert {spec.dataset for spec in specs} == {"cais/mmlu", "nyu-mll/blimp"}

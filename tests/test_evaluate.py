@@ -1,0 +1,206 @@
+"""The spine, from a checkpoint on disk to a finished run, and what it must withstand."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from pyr.checkpoint import identify
+from pyr.evaluate import Conditions, evaluate, suite_digest
+from pyr.probes import Chunk, Subject
+from pyr.schema import ProbeSpec, Record, Run, Suite
+from pyr.store import Store
+
+HERE = Path(__file__).parent
+SUITE = Suite(
+    name="few",
+    probes=[
+        ProbeSpec(probe="harness", options={"tasks": ["pyr_facts", "pyr_words"], "limit": 150})
+    ],
+)
+
+
+class Counting:
+    """A probe that needs no model and counts how often it runs."""
+
+    runs = 0
+
+    def __init__(self, options: dict[str, Any], *, name: str) -> None:
+        self.name = name
+        self.options = options
+
+    def run(self, subject: Subject) -> Iterator[Chunk]:
+        Counting.runs += 1
+        yield Chunk(records=[Record(task="count", metric="runs", item="0", value=1.0)])
+
+
+COUNTING = Suite(name="counting", probes=[ProbeSpec(probe="test_evaluate:Counting")])
+
+
+def nan_into(folder: Path, name: str) -> None:
+    from safetensors.torch import load_file, save_file
+
+    file = folder / "model.safetensors"
+    tensors = load_file(file)
+    tensors[name].view(-1)[3] = float("nan")
+    save_file(tensors, file, metadata={"format": "pt"})
+
+
+def test_evaluating_twice_is_free(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    store, checkpoint = Store(tmp_path), identify(tiny_checkpoint)
+    Counting.runs = 0
+    first = evaluate(checkpoint, COUNTING, store)
+    second = evaluate(checkpoint, COUNTING, store)
+    assert first == second
+    assert Counting.runs == 1
+
+
+def test_an_overwritten_path_is_a_new_run(checkpoint_copy: Path, tmp_path: Path) -> None:
+    store = Store(tmp_path / "results")
+    first = evaluate(identify(checkpoint_copy), COUNTING, store)
+    file = checkpoint_copy / "model.safetensors"
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    second = evaluate(identify(checkpoint_copy), COUNTING, store)
+    assert first.id != second.id
+    assert len(store.runs()) == 2
+
+
+def test_another_suite_is_another_run_and_its_description_is_not() -> None:
+    options = {"tasks": ["pyr_facts"], "limit": 10}
+    suite = Suite(name="a", probes=[ProbeSpec(probe="harness", options=options)])
+    said = suite.model_copy(update={"description": "other words"})
+    more = suite.model_copy(
+        update={"probes": [ProbeSpec(probe="harness", options={**options, "limit": 11})]}
+    )
+    seeded = suite.model_copy(update={"seed": 1})
+    assert suite_digest(suite) == suite_digest(said)
+    assert len({suite_digest(each) for each in (suite, more, seeded)}) == 3
+
+
+def test_weights_that_are_not_finite_end_the_run_at_health(
+    checkpoint_copy: Path, tmp_path: Path
+) -> None:
+    nan_into(checkpoint_copy, "model.layers.1.mlp.up_proj.weight")
+    store = Store(tmp_path / "results")
+    run = evaluate(identify(checkpoint_copy), SUITE, store)
+    records = store.results(run).records
+    assert set(records["task"]) == {"health"}
+    [skipped] = run.skipped
+    assert skipped.what == "harness"
+    assert "model.layers.1.mlp.up_proj.weight: 1 of 2048 values are not finite" in skipped.reason
+
+
+def test_new_data_in_the_mirror_is_a_new_run(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    data = tmp_path / "hub/org/set/data"
+    data.mkdir(parents=True)
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks/own.yaml").write_text(
+        "task: own\ndataset_path: org/set\ntest_split: test\noutput_type: multiple_choice\n"
+        "doc_to_text: q\ndoc_to_choice: ['a', 'b']\ndoc_to_target: 0\n"
+        "metric_list: [{metric: acc, aggregation: mean, higher_is_better: true}]\n"
+    )
+    options = {"tasks": ["own"], "include_path": [str(tmp_path / "tasks")]}
+    suite = Suite(name="own", probes=[ProbeSpec(probe="harness", options=options)])
+    store, checkpoint = Store(tmp_path / "results"), identify(tiny_checkpoint)
+    conditions = Conditions(mirror=tmp_path / "hub")
+    ids = []
+    for rows in (["one"], ["one"], ["one", "two"]):
+        pd.DataFrame({"q": rows}).to_parquet(data / "test-00000.parquet")
+        ids.append(evaluate(checkpoint, suite, store, conditions).id)
+    assert ids[0] == ids[1] != ids[2]
+
+
+SCRIPT = """
+import sys
+sys.path.insert(0, sys.argv[3])
+from test_evaluate import SUITE
+from pyr.checkpoint import identify
+from pyr.evaluate import Conditions, evaluate
+from pyr.store import Store
+say = lambda text: print(text, flush=True)
+progress = lambda what, done, total: print(what, done, flush=True)
+evaluate(identify(sys.argv[1]), SUITE, Store(sys.argv[2]), Conditions(progress=progress, say=say))
+"""
+
+
+def start(checkpoint: Path, store: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-W", "ignore", "-c", SCRIPT, str(checkpoint), str(store), str(HERE)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def scores(store: Store, run: Run) -> pd.DataFrame:
+    records = store.results(run).records
+    return records[["task", "metric", "item", "value", "weight"]].reset_index(drop=True)
+
+
+def test_a_killed_run_goes_on_without_asking_again(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    with start(tiny_checkpoint, tmp_path / "killed") as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("pyr_facts 64"):
+                break
+        process.send_signal(signal.SIGKILL)
+    store = Store(tmp_path / "killed")
+    [run] = store.runs()
+    assert not run.finished
+    asked: list[tuple[str, int]] = []
+    conditions = Conditions(progress=lambda what, done, total: asked.append((what, done)))
+    finished = evaluate(identify(tiny_checkpoint), SUITE, store, conditions)
+    assert finished.id == run.id
+    assert next(done for what, done in asked if what == "pyr_facts") >= 64
+    whole = Store(tmp_path / "whole")
+    undisturbed = evaluate(identify(tiny_checkpoint), SUITE, whole)
+    pd.testing.assert_frame_equal(scores(store, finished), scores(whole, undisturbed))
+
+
+def test_two_at_once_make_one_run(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    both = [start(tiny_checkpoint, tmp_path) for _ in range(2)]
+    outputs = [process.communicate()[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    [run] = Store(tmp_path).runs()
+    assert run.finished
+    assert len(scores(Store(tmp_path), run).drop_duplicates()) == len(scores(Store(tmp_path), run))
+    assert any("pyr_facts" in output for output in outputs)
+
+
+def test_the_environment_of_a_run_says_how_to_repeat_it(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    environment = evaluate(identify(tiny_checkpoint), COUNTING, Store(tmp_path)).environment
+    assert environment["versions"]["lm_eval"]
+    assert environment["dtype"] == "float32"
+    assert environment["suite"]["probes"][0]["probe"] == "test_evaluate:Counting"
+
+
+def test_a_full_disk_leaves_a_run_that_goes_on_later(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pyr.errors import StoreError
+    from pyr.store import OpenRun
+
+    store, checkpoint = Store(tmp_path), identify(tiny_checkpoint)
+    whole = OpenRun.append
+
+    def full(self: OpenRun, probe: str, records: Any) -> None:
+        if probe == "harness" and len(self.records("harness")) > 100:
+            raise StoreError("no space left on device")
+        whole(self, probe, records)
+
+    monkeypatch.setattr(OpenRun, "append", full)
+    with pytest.raises(StoreError):
+        evaluate(checkpoint, SUITE, store)
+    [broken_off] = store.runs()
+    assert not broken_off.finished
+    monkeypatch.setattr(OpenRun, "append", whole)
+    assert evaluate(checkpoint, SUITE, store).finished
