@@ -1,0 +1,48 @@
+"""The command line: parse, call the library, print. No room imports this one."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from pyr.errors import PyrError
+
+EXIT_CODES = {"pass": 0, "fail": 1, "unclear": 3}
+USAGE = 2
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``pyr VERB ...`` and return its exit code."""
+    from pyr.cli.parser import parser
+
+    return _run(parser(), arguments)
+
+
+def main_eval(arguments: Sequence[str] | None = None) -> int:
+    """Run ``pyr-eval ...``: the same as ``pyr eval ...``."""
+    from pyr.cli.parser import eval_parser
+
+    return _run(eval_parser(prog="pyr-eval"), arguments)
+
+
+def _run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
+    options = parser.parse_args(arguments)
+    # The libraries' own bars: progress is shown once, by pyr.cli.progress. tqdm reads this when
+    # it is imported.
+    os.environ["TQDM_DISABLE"] = "1"
+    try:
+        code: int = options.handler(options)
+    except PyrError as error:
+        print(f"{parser.prog}: {error.text()}", file=sys.stderr)
+        return USAGE
+    except KeyboardInterrupt:
+        print(f"{parser.prog}: interrupted; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone (`pyr ls | head`): nothing is left to say.
+        sys.stderr.close()
+        return 0
+    return code

@@ -1,0 +1,131 @@
+"""The end of the line, shared by the verbs: compare, judge, write the report, print, exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pyr import content
+from pyr.cli import EXIT_CODES
+from pyr.compare import compare
+from pyr.errors import StoreError
+from pyr.gate import judge, with_health
+from pyr.report import outline, page, terminal, text
+from pyr.schema import Gate, Run, State, Verdict
+from pyr.store import Results, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """A report that has been written, and what follows from it."""
+
+    report: outline.Report
+    verdict: Verdict | None
+    state: State
+    """The verdict's state; a run that is incomplete never passes."""
+    html: Path
+
+    @property
+    def code(self) -> int:
+        """The exit code."""
+        return EXIT_CODES[self.state]
+
+
+def read_gate(name: str | None) -> Gate:
+    """The gate that `name` means; without one, the gate that judges only health."""
+    file = content.find(name or "health", kind="gate", folder="evals/gates")
+    return content.read(file, Gate)
+
+
+def conclude(
+    store: Store,
+    candidate: Run,
+    baseline: Run | None,
+    gate: Gate | None,
+    *,
+    history: Sequence[Run] = (),
+    output: Path | None = None,
+) -> Conclusion:
+    """Compare, judge and write the report of `candidate`.
+
+    output: the HTML file; beside it go report.md, verdict.json and junit.xml. By default in the
+    run's own folder.
+    gate: None judges nothing; the state then only says whether the run is complete.
+    """
+    results = store.results(candidate)
+    compared = store.results(baseline) if baseline else None
+    comparisons = compare(results, compared)
+    verdict = judge(with_health(gate, candidate), results, compared, comparisons) if gate else None
+    report = outline.build(
+        results,
+        compared,
+        comparisons,
+        verdict,
+        history=_history(store, history, results, compared),
+        documents=store.documents(candidate),
+    )
+    html = output or store.folder(candidate) / "report.html"
+    files = {html.name: page.render(report), "report.md": text.markdown(report)}
+    if verdict is not None:
+        files["verdict.json"] = json.dumps(asdict(verdict), indent=2, sort_keys=True) + "\n"
+        files["junit.xml"] = text.junit(verdict)
+    _write(html.parent, files)
+    _step_summary(files["report.md"])
+    return Conclusion(report, verdict, _state(verdict, candidate), html)
+
+
+def show(conclusion: Conclusion, *, as_json: bool = False) -> int:
+    """Print it on stdout, the state and the report's path last; gives the exit code."""
+    if as_json:
+        print(text.as_json(conclusion.report))
+        return conclusion.code
+    import rich.console
+
+    terminal.show(conclusion.report, rich.console.Console(file=sys.stdout, highlight=False))
+    word = conclusion.state.upper() if conclusion.verdict else "REPORT"
+    print(f"{word}  {conclusion.html}")
+    return conclusion.code
+
+
+def _history(
+    store: Store, runs: Sequence[Run], candidate: Results, baseline: Results | None
+) -> list[Results]:
+    """Results of `runs`, each read once."""
+    known = {candidate.run.id: candidate}
+    if baseline is not None:
+        known[baseline.run.id] = baseline
+    return [known.get(run.id) or store.results(run) for run in runs]
+
+
+def _state(verdict: Verdict | None, run: Run) -> State:
+    state: State = verdict.state if verdict else "pass"
+    incomplete = not run.finished or any(skipped.missing for skipped in run.skipped)
+    return "unclear" if state == "pass" and incomplete else state
+
+
+def _write(folder: Path, files: dict[str, str]) -> None:
+    """Write each file aside and rename it, so that a reader never sees half of one."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, body in files.items():
+            aside = folder / f".{name}.{os.getpid()}"
+            aside.write_text(body, encoding="utf-8")
+            aside.replace(folder / name)
+    except OSError as error:
+        raise StoreError(
+            f"the report cannot be written: {error.strerror or error}",
+            where=str(folder),
+            remedy="free some space or name another place; the measurements are stored",
+        ) from error
+
+
+def _step_summary(markdown: str) -> None:
+    """GitHub shows this file's content on the page of the job."""
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if summary:
+        with Path(summary).open("a", encoding="utf-8") as stream:
+            stream.write(markdown)

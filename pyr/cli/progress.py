@@ -1,0 +1,62 @@
+"""Progress on stderr: a bar on a terminal, a line a task elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Where an evaluation reports to: items done of a total, and sentences."""
+
+    progress: Callable[[str, int, int], None]
+    say: Callable[[str], None]
+
+
+@contextmanager
+def shown(label: str) -> Iterator[Shown]:
+    """Show progress under `label` while the block runs."""
+    if not sys.stderr.isatty():
+        note(label)
+        yield Shown(_lines(), note)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    console.print(label, highlight=False, markup=False)
+    columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as bars:
+        known: dict[str, TaskID] = {}
+
+        def progress(what: str, done: int, total: int) -> None:
+            if what not in known:
+                known[what] = bars.add_task(what, total=total)
+            bars.update(known[what], completed=done, total=total)
+
+        yield Shown(progress, lambda text: console.print(text, highlight=False, markup=False))
+
+
+def note(text: str) -> None:
+    """A line on stderr, at once."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def _lines() -> Callable[[str, int, int], None]:
+    """A progress that prints one line when a task is done, with its seconds."""
+    started: dict[str, float] = {}
+
+    def progress(what: str, done: int, total: int) -> None:
+        since = started.setdefault(what, time.monotonic())
+        if done >= total:
+            note(f"  {what}: {total} done, {time.monotonic() - since:.0f} s")
+
+    return progress

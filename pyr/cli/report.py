@@ -1,0 +1,25 @@
+"""``pyr report RUN... -o FILE``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pyr.cli.conclude import conclude, read_gate, show
+from pyr.store import Store
+
+
+def run(options: argparse.Namespace) -> int:
+    """One report of the last run against the first, with the trajectory of all of them."""
+    gate = read_gate(options.gate) if options.gate else None
+    store = Store(options.store)
+    runs = [store.run(reference) for reference in options.runs]
+    concluded = conclude(
+        store,
+        runs[-1],
+        runs[0] if len(runs) > 1 else None,
+        gate,
+        history=runs,
+        output=Path(options.output),
+    )
+    return show(concluded, as_json=options.json)

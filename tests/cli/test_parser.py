@@ -1,0 +1,56 @@
+"""The command line is frozen: a new knob goes into a suite, a gate or --set."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+
+import pytest
+
+from pyr.cli.parser import eval_parser, parser
+
+EVERYWHERE = {"--help", "--store", "--json"}
+OPTIONS = {
+    "eval": "--suite --baseline --gate --datasets --engine --skip-missing --allow-pickle --set",
+    "compare": "--gate",
+    "report": "--output --gate",
+    "ls": "",
+    "import": "--tokens-per-step",
+    "export": "",
+    "datasets": "",
+    "demo": "--output --cache",
+}
+
+
+def options_of(one: argparse.ArgumentParser) -> set[str]:
+    long = {name for action in one._actions for name in action.option_strings if name[:2] == "--"}
+    return long - EVERYWHERE
+
+
+def verbs() -> dict[str, argparse.ArgumentParser]:
+    [found] = [a for a in parser()._actions if isinstance(a, argparse._SubParsersAction)]
+    return dict(found.choices)
+
+
+def test_the_verbs_are_these() -> None:
+    assert set(verbs()) == set(OPTIONS)
+
+
+@pytest.mark.parametrize("verb", OPTIONS)
+def test_a_verb_has_these_options_and_at_most_eight(verb: str) -> None:
+    assert options_of(verbs()[verb]) == set(OPTIONS[verb].split())
+    assert len(OPTIONS[verb].split()) <= 8
+
+
+def test_pyr_eval_is_pyr_eval() -> None:
+    assert options_of(eval_parser(prog="pyr-eval")) == set(OPTIONS["eval"].split())
+
+
+def test_help_loads_no_library() -> None:
+    code = (
+        "import sys\nfrom pyr.cli.parser import parser\nparser().format_help()\n"
+        "print(sorted({'torch', 'pandas', 'lm_eval', 'rich'} & set(sys.modules)))"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"

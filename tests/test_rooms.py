@@ -1,0 +1,65 @@
+"""The house keeps its order: rooms import in one direction, and light rooms stay light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "pyr"
+ROOMS = (
+    "errors schema content checkpoint mirror faults store compare gate engines probes report "
+    "evaluate training cli"
+).split()
+
+
+def room_of(file: Path) -> str:
+    return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_rooms(file: Path) -> set[str]:
+    """Rooms that a file imports when it runs; imports for type checking count as well."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module == "pyr":
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pyr."):
+            found.add(node.module.split(".")[1])
+        elif isinstance(node, ast.Import):
+            names = [alias.name.split(".") for alias in node.names]
+            found |= {parts[1] for parts in names if parts[0] == "pyr" and len(parts) > 1}
+    return found
+
+
+FILES = sorted(file for file in PACKAGE.rglob("*.py") if file != PACKAGE / "__init__.py")
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_a_room_imports_only_rooms_before_it(file: Path) -> None:
+    if "_content" in file.parts:
+        pytest.skip("content is no room")
+    own = room_of(file)
+    later = {room for room in imported_rooms(file) if ROOMS.index(room) > ROOMS.index(own)}
+    assert not later
+
+
+@pytest.mark.parametrize("room", ["store", "compare", "gate", "report", "cli"])
+def test_a_light_room_loads_neither_torch_nor_lm_eval(room: str) -> None:
+    code = f"import sys, pyr.{room}; print(sorted({{'torch', 'lm_eval'}} & set(sys.modules)))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_a_file_has_at_most_400_lines_and_a_function_at_most_50() -> None:
+    long = []
+    for file in FILES:
+        text = file.read_text(encoding="utf-8")
+        if text.count("\n") > 400:
+            long.append(file.name)
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno >= 50:
+                long.append(f"{file.name}: {node.name}")
+    assert not long
