@@ -1,0 +1,329 @@
+"""Read published lm-eval results into the store, with their samples where they lie beside them.
+
+Two forms of file are read: ``results_<date>.json`` of lm-eval 0.4 with ``samples_<task>_<date>
+.jsonl`` (lm_eval/loggers/evaluation_tracker.py), and the older single file whose metrics have
+no filter (``acc``, ``acc_stderr``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pyr.errors import StoreError
+from pyr.schema import Aggregate, Checkpoint, Record, Run
+from pyr.store import files
+from pyr.store.folders import Store
+from pyr.store.lm_eval_export import export_results
+from pyr.store.lm_eval_metrics import Published, direction, items, num_items, published
+from pyr.store.lm_eval_samples import Sample, read_samples, samples_file
+from pyr.store.open_run import OpenRun
+from pyr.store.table import Document
+
+__all__ = ["export_results", "import_results"]
+
+PROBE = "lm-eval"
+"""The probe that imported records are kept under."""
+_MODEL_KEYS = ("peft", "delta", "pretrained", "model", "path", "engine")
+"""Where lm-eval looks for the model's name, in its order."""
+_STEP = re.compile(r"(?:step|checkpoint)[-_]?(\d+)$")
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A results file as read."""
+
+    path: Path
+    sha256: str
+    content: Mapping[str, Any]
+
+    def of(self, key: str) -> Mapping[str, Any]:
+        """The mapping under a key, empty where there is none."""
+        return _mapping(self.content.get(key))
+
+
+def _mapping(raw: Any) -> Mapping[str, Any]:
+    return raw if isinstance(raw, dict) else {}
+
+
+@dataclass
+class _Scores:
+    """What a results file says, as rows."""
+
+    records: list[Record] = dataclasses.field(default_factory=list)
+    aggregates: list[Aggregate] = dataclasses.field(default_factory=list)
+    documents: list[Document] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
+
+
+def import_results(
+    paths: Sequence[Path | str], store: Store, tokens_per_step: int | None = None
+) -> list[Run]:
+    """One run for every results file among the paths; a folder is searched through and through.
+
+    Importing a file twice gives the same run. tokens_per_step: training tokens of a step, where
+    the revision names the step, so that trajectories can be drawn over tokens.
+    Raises StoreError for a file that holds no results, before anything is imported.
+    """
+    found: dict[Path, _File] = {}
+    for path in paths:
+        found |= {file.path.resolve(): file for file in _files(Path(path))}
+    return [_import(file, store, tokens_per_step) for file in found.values()]
+
+
+# ------------------------------------------------------------------ files
+
+
+def _files(path: Path) -> list[_File]:
+    if not path.is_dir():
+        return [_read(path)]
+    found = []
+    for candidate in sorted(path.rglob("*.json")):
+        # Other JSON files may lie there; one that lm-eval named as its results must be read.
+        if candidate.name.startswith("results") or _looks_like_results(candidate):
+            found.append(_read(candidate))
+    if not found:
+        raise StoreError(
+            "there are no lm-eval results here.",
+            where=str(path),
+            remedy="name a results_<date>.json of lm-eval, or a folder that holds some",
+        )
+    return found
+
+
+def _looks_like_results(path: Path) -> bool:
+    try:
+        return _is_results(json.loads(path.read_bytes()))
+    except (OSError, ValueError):
+        return False
+
+
+def _is_results(content: Any) -> bool:
+    results = content.get("results") if isinstance(content, dict) else None
+    if not isinstance(results, dict) or not results:
+        return False
+    return all(isinstance(task, dict) for task in results.values())
+
+
+def _read(path: Path) -> _File:
+    try:
+        raw = path.read_bytes()
+        content = json.loads(raw)
+    except OSError as error:
+        raise StoreError(
+            f"the results file cannot be read: {error.strerror or error}.",
+            where=str(path),
+            remedy="name a results_<date>.json of lm-eval, or a folder that holds some",
+        ) from error
+    except ValueError as error:
+        raise StoreError(
+            f"the results file is no JSON: {error}.",
+            where=str(path),
+            remedy="it may have been cut short: fetch it again",
+        ) from error
+    if not _is_results(content):
+        raise StoreError(
+            "the file holds no lm-eval results: there is no 'results' by task in it.",
+            where=str(path),
+            remedy="name a results_<date>.json of lm-eval, or a folder that holds some",
+        )
+    return _File(path, hashlib.sha256(raw).hexdigest(), content)
+
+
+# ------------------------------------------------------------------ runs
+
+
+def _import(file: _File, store: Store, tokens_per_step: int | None) -> Run:
+    run = _run(file, tokens_per_step)
+    with store.begin(run, on_wait=lambda _: None) as opened:
+        if not opened.finished:
+            _write(opened, file, run)
+        elif (opened.run.data, opened.run.checkpoint.tokens) != (run.data, run.checkpoint.tokens):
+            raise StoreError(
+                f"{file.path.name} was imported before, with other samples or tokens a step.",
+                where=str(store.folder(run)),
+                remedy="remove that folder and import again",
+            )
+        return opened.run
+
+
+def _run(file: _File, tokens_per_step: int | None) -> Run:
+    config = file.of("config")
+    arguments = _model_arguments(config.get("model_args"))
+    name, path = _model_name(file, arguments)
+    step = _step(arguments.get("revision", "")) or _step(name)
+    number = None if step is None else int(step)
+    tokens = None if number is None or tokens_per_step is None else number * tokens_per_step
+    asked = {
+        "versions": file.of("versions"),
+        "shots": file.of("n-shot") or config.get("num_fewshot"),
+    }
+    when = _date(file.content.get("date"))
+    return Run(
+        id=f"{re.sub(r'[^A-Za-z0-9._-]+', '-', name).lstrip('.')}--lm-eval-{file.sha256[:8]}",
+        checkpoint=Checkpoint(
+            path=path,
+            name=name,
+            digest=file.sha256,
+            format="imported",
+            step=number,
+            tokens=tokens,
+        ),
+        suite="lm-eval",
+        suite_digest=hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest(),
+        engine=f"lm-eval {config.get('model', '')}".strip(),
+        environment={
+            "config": config,
+            "versions": {"lm_eval": file.content.get("lm_eval_version", "not stated")},
+        },
+        data=_digests(file),
+        started=when,
+        finished=when or "imported",
+    )
+
+
+def _write(opened: OpenRun, file: _File, run: Run) -> None:
+    scores = _scores(file)
+    opened.discard()
+    opened.put_documents(scores.documents)
+    opened.put_aggregates(scores.aggregates)
+    opened.append(PROBE, scores.records)
+    opened.finish(
+        finished=run.finished,
+        skipped=(),
+        notes=(f"Imported from {file.path.name}, not measured here.", *scores.notes),
+        data=run.data,
+        environment=run.environment,
+    )
+
+
+def _digests(file: _File) -> dict[str, str]:
+    """sha256 of every file that is imported, by name."""
+    beside = [samples_file(file.path, task) for task in file.of("results")]
+    return {file.path.name: file.sha256} | {
+        path.name: hashlib.sha256(files.read(path)).hexdigest() for path in beside if path.is_file()
+    }
+
+
+def _model_arguments(raw: Any) -> Mapping[str, str]:
+    """lm-eval's ``--model_args``: ``pretrained=a/b,revision=c``, or the same as a mapping."""
+    if isinstance(raw, dict):
+        return {str(key): str(value) for key, value in raw.items()}
+    pairs = [part.partition("=") for part in str(raw or "").split(",")]
+    return {key.strip(): value for key, _, value in pairs}
+
+
+def _model_name(file: _File, arguments: Mapping[str, str]) -> tuple[str, str]:
+    """A short name of the model with its revision, and the name in full."""
+    named = [arguments[key] for key in _MODEL_KEYS if arguments.get(key)]
+    full = named[0] if named else str(file.content.get("model_name") or file.path.stem)
+    parts = [part for part in full.split("/") if part] or [file.path.stem]
+    short = "-".join(parts[-2:] if parts[-1].startswith("checkpoint-") else parts[-1:])
+    revision = arguments.get("revision", "main")
+    return (short if revision in ("main", "") else f"{short}-{revision}"), full
+
+
+def _step(text: str) -> str | None:
+    found = _STEP.search(text)
+    return found[1] if found else None
+
+
+def _date(raw: Any) -> str:
+    """lm-eval's ``date``, in seconds since 1970, as ISO 8601; empty in files without one."""
+    try:
+        return datetime.fromtimestamp(raw, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (TypeError, ValueError, OverflowError):
+        return ""
+
+
+# ------------------------------------------------------------------ scores
+
+
+def _scores(file: _File) -> _Scores:
+    groups = _groups(file.of("group_subtasks"))
+    scores = _Scores()
+    for task, results in file.of("results").items():
+        samples = read_samples(samples_file(file.path, task), task)
+        scores.documents += [sample.document for sample in samples]
+        n = _num_items(file, task)
+        for score in published(results):
+            stated = _mapping(file.of("higher_is_better").get(task)).get(score.metric)
+            common: dict[str, Any] = {
+                "better": direction(score.metric, stated),
+                "group": groups.get(task, ""),
+            }
+            records = list(_records(score, task, samples))
+            scores.records += [dataclasses.replace(record, **common) for record in records]
+            if records:
+                continue
+            value, se = score.on_our_scale()
+            scores.aggregates.append(
+                Aggregate(task, score.label, value, se, n, unit=score.unit, **common)
+            )
+            if samples:
+                scores.notes.append(
+                    f"{task}/{score.label}: the published score alone, since it is no weighted "
+                    "mean of the samples beside it."
+                )
+    return scores
+
+
+def _records(score: Published, task: str, samples: Sequence[Sample]) -> Iterator[Record]:
+    """The score's items; none if it is no weighted mean of them."""
+    chosen = [
+        sample
+        for sample in samples
+        if sample.filter in (score.filter, "") and score.metric in sample.raw
+    ]
+    found = items(score, [sample.raw[score.metric] for sample in chosen])
+    if found is None:
+        return
+    for sample, item in zip(chosen, found.items, strict=True):
+        yield Record(
+            task=task,
+            metric=found.label,
+            item=sample.item,
+            value=item.value,
+            weight=item.weight,
+            cluster=str(sample.raw.get("cluster", "")),
+            unit=found.unit,
+            doc_hash=str(sample.raw.get("doc_hash", "")),
+            prompt_hash=str(sample.raw.get("prompt_hash", "")),
+            responses=sample.responses,
+        )
+
+
+def _num_items(file: _File, task: str) -> int | None:
+    """The number of items, as stated, or from the error of a task's 0/1 metrics.
+
+    All metrics of a task share its items. The error of a group is pooled and says nothing of n.
+    """
+    results = file.of("results")[task]
+    stated = _mapping(file.of("n-samples").get(task)).get("effective", results.get("sample_len"))
+    if isinstance(stated, int):
+        return stated
+    if file.of("group_subtasks").get(task):
+        return None
+    found = {num_items(score.value, score.se) for score in published(results)} - {None}
+    return found.pop() if len(found) == 1 else None
+
+
+def _groups(subtasks: Mapping[str, Any]) -> dict[str, str]:
+    """The outermost group of every task, and of every group itself."""
+    parents = {task: group for group, tasks in subtasks.items() for task in tasks or ()}
+    return {task: _outermost(task, parents) for task in [*parents, *parents.values()]}
+
+
+def _outermost(task: str, parents: Mapping[str, str]) -> str:
+    seen = {task}
+    while task in parents and parents[task] not in seen:
+        task = parents[task]
+        seen.add(task)
+    return task
