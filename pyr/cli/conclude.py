@@ -86,8 +86,7 @@ def show(conclusion: Conclusion, *, as_json: bool = False) -> int:
     import rich.console
 
     terminal.show(conclusion.report, rich.console.Console(file=sys.stdout, highlight=False))
-    word = conclusion.state.upper() if conclusion.verdict else "REPORT"
-    print(f"{word}  {conclusion.html}")
+    print(f"{conclusion.report.banner.word}  {conclusion.html}")
     return conclusion.code
 
 

@@ -1,0 +1,205 @@
+"""Every measure as a report shows it: its numbers, one word, and its place in the order.
+
+The word is the only judgement made here: a difference is called better or worse when
+Benjamini-Hochberg at a false discovery rate of 10% over all compared measures rejects "no
+difference" (Benjamini and Hochberg 1995); the gate's own rules stand apart from it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pyr.compare import benjamini_hochberg, interval
+from pyr.report.trail import Point
+from pyr.schema import Better, Comparison, Estimate, State, Verdict
+
+FALSE_DISCOVERY_RATE = 0.10
+CONFIDENCE = 0.95
+
+Kind = Literal["task", "tokenizer", "throughput", "health", "reference"]
+"""``reference``: a score of something else, put beside for orientation (another tokenizer)."""
+Word = Literal["worse", "missing", "better", "cannot tell", "no change seen", "new", "not compared"]
+
+JUDGED: tuple[Kind, ...] = ("task", "tokenizer", "throughput")
+_ORDER: tuple[Word, ...] = (
+    "worse",
+    "missing",
+    "better",
+    "cannot tell",
+    "no change seen",
+    "new",
+    "not compared",
+)
+_GRAVITY: dict[State | None, int] = {"fail": 0, "unclear": 1, "pass": 2, None: 3}
+_MAIN_METRICS = ("acc_norm", "acc", "exact_match", "prompt_level_strict_acc", "bits_per_byte")
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One measure of the candidate, beside the baseline's where there is one."""
+
+    task: str
+    metric: str
+    group: str
+    kind: Kind
+    better: Better
+    unit: str
+    candidate: Estimate | None
+    baseline: Estimate | None
+    delta: Estimate | None
+    margin: float | None
+    """Half width of the candidate's own 95% interval."""
+    low: float | None
+    high: float | None
+    """95% interval of the delta."""
+    p: float | None
+    paired: bool
+    note: str
+    word: Word
+    rule: State | None
+    """The gravest finding of the gate on this measure, if it has a rule for it."""
+    limit: float | None
+    """The margin of a ``not_worse_by`` rule, in the measure's own unit."""
+    chance: float | None
+    """What guessing would score, where the items' choices are known."""
+    main: bool
+    """True for the one metric that speaks for its task."""
+    trail: tuple[Point, ...]
+    """The same measure at other checkpoints, oldest first."""
+
+    @property
+    def name(self) -> str:
+        """``task/metric``, as gate rules write it."""
+        return f"{self.task}/{self.metric}"
+
+    @property
+    def fraction(self) -> bool:
+        """True if it lives between 0 and 1, so that measures of its kind share a scale."""
+        known = [each.value for each in (self.candidate, self.baseline) if each is not None]
+        return self.better == "higher" and not self.unit and all(0 <= value <= 1 for value in known)
+
+
+def collect(
+    comparisons: Sequence[Comparison],
+    verdict: Verdict | None,
+    *,
+    trails: Mapping[str, tuple[Point, ...]],
+    chances: Mapping[str, float],
+) -> tuple[Measure, ...]:
+    """All measures, regressions first, each with its word; health measures take no part in it."""
+    rules, limits = _rules(verdict), _limits(verdict)
+    main = _main_metrics(comparisons, rules)
+    judged = [each for each in comparisons if kind_of(each.task, each.metric) in JUDGED]
+    real = benjamini_hochberg([each.p for each in judged], FALSE_DISCOVERY_RATE)
+    found = {each.measure: flag for each, flag in zip(judged, real, strict=True)}
+    measures = [
+        Measure(
+            task=each.task,
+            metric=each.metric,
+            group=each.group,
+            kind=kind_of(each.task, each.metric),
+            better=each.better,
+            unit=each.unit,
+            candidate=each.candidate,
+            baseline=each.baseline,
+            delta=each.delta,
+            margin=half_width(each.candidate),
+            low=each.low,
+            high=each.high,
+            p=each.p,
+            paired=each.paired,
+            note=each.note,
+            word=_word(each, found.get(each.measure, False)),
+            rule=rules.get(each.measure),
+            limit=limits.get(each.measure),
+            chance=chances.get(each.task) if _is_accuracy(each.metric) else None,
+            main=main.get(each.task) == each.metric,
+            trail=trails.get(each.measure, ()),
+        )
+        for each in comparisons
+    ]
+    return tuple(sorted(measures, key=_rank))
+
+
+def kind_of(task: str, metric: str = "") -> Kind:
+    """Which section of a report a measure belongs to, by the names that the probes give."""
+    if task.startswith("tokenizer:"):
+        return "reference" if "@" in metric else "tokenizer"
+    if task in ("throughput", "health"):
+        return "throughput" if task == "throughput" else "health"
+    return "task"
+
+
+def half_width(estimate: Estimate | None) -> float | None:
+    """Half of an estimate's two-sided 95% interval, or None where it has none."""
+    if estimate is None or not math.isfinite(estimate.se):
+        return None
+    bounds = interval(estimate, CONFIDENCE)
+    return (bounds.high - bounds.low) / 2
+
+
+def _rules(verdict: Verdict | None) -> dict[str, State]:
+    rules: dict[str, State] = {}
+    for finding in verdict.findings if verdict else ():
+        before = rules.get(finding.measure)
+        if _GRAVITY[finding.state] < _GRAVITY[before]:
+            rules[finding.measure] = finding.state
+    return rules
+
+
+def _limits(verdict: Verdict | None) -> dict[str, float]:
+    """The margins by measure, read from the rules' words (``not_worse_by 0.02``)."""
+    limits: dict[str, float] = {}
+    for finding in verdict.findings if verdict else ():
+        written = re.fullmatch(r"not_worse_by ([\d.e-]+)", finding.rule)
+        if written:
+            limits[finding.measure] = float(written[1])
+    return limits
+
+
+def _main_metrics(comparisons: Sequence[Comparison], rules: Mapping[str, State]) -> dict[str, str]:
+    """The metric that speaks for each task: one with a rule, else the first of a known order."""
+
+    def preference(each: Comparison) -> tuple[int, int, str]:
+        metric = each.metric.partition(",")[0]
+        known = metric in _MAIN_METRICS
+        place = _MAIN_METRICS.index(metric) if known else len(_MAIN_METRICS)
+        return (_GRAVITY[rules.get(each.measure)], place, each.metric)
+
+    best = sorted(comparisons, key=preference, reverse=True)
+    return {each.task: each.metric for each in best}
+
+
+def _is_accuracy(metric: str) -> bool:
+    return metric.split("_")[0] == "acc"
+
+
+def _word(comparison: Comparison, real: bool) -> Word:
+    if comparison.candidate is None:
+        return "missing"
+    if comparison.delta is None:
+        return "not compared" if comparison.baseline is None else "cannot tell"
+    if comparison.p is None or math.isnan(comparison.p):
+        return "no change seen" if comparison.delta.value == 0 else "cannot tell"
+    if not real:
+        return "no change seen"
+    rose = comparison.delta.value > 0
+    return "better" if rose == (comparison.better == "higher") else "worse"
+
+
+def _rank(measure: Measure) -> tuple[int, int, bool, float, str, str]:
+    """Worse first; within a word what breaks a rule, groups before members, clear before faint.
+
+    What did not change, or has nothing to change from, goes by its number of items.
+    """
+    known = measure.candidate or measure.baseline
+    weight = float(known.n) if known else 0.0
+    if measure.word in ("worse", "better") and measure.delta and measure.delta.se > 0:
+        weight = abs(measure.delta.value) / measure.delta.se
+    member = measure.group not in ("", measure.task)
+    word = _ORDER.index(measure.word)
+    return (word, _GRAVITY[measure.rule], member, -weight, measure.task, measure.metric)

@@ -1,0 +1,301 @@
+"""Everything a report says, as plain data: decided here, only written down elsewhere.
+
+Derived from the store alone (no clock, no chance): the same runs give the same report. All text
+in it has been made harmless (`words.harmless`), since part of it is what a model said.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+from pyr.report.measures import JUDGED, Measure, collect, kind_of
+from pyr.report.provenance import Fact, facts
+from pyr.report.samples import Flips, flips
+from pyr.report.trail import Axis, Point, Trails, follow
+from pyr.report.words import count, harmless, large, plural
+from pyr.schema import Comparison, Finding, Run, Skipped, State, Verdict
+from pyr.store import Results
+
+Outcome = Literal["pass", "fail", "unclear", "incomplete", "measured"]
+
+CHARTS_SHOWN = 5
+_REASONS_SHOWN = 4
+_STATES: tuple[State, ...] = ("fail", "unclear", "pass")
+
+
+@dataclass(frozen=True, slots=True)
+class Banner:
+    """What a reader must know after five seconds."""
+
+    outcome: Outcome
+    word: str
+    """``PASS``, ``FAIL``, ``UNCLEAR``, ``INCOMPLETE`` or ``MEASURED`` (no gate)."""
+    headline: str
+    reasons: tuple[str, ...]
+    """The gravest findings as sentences, a few at most."""
+    more: int
+    """How many more there are."""
+    words: Mapping[str, int]
+    """How many measures are worse, better, ..."""
+    rules: Mapping[str, int]
+    """How many findings fail, are unclear, pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """One check of the checkpoint's health that found it unsound."""
+
+    check: str
+    item: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something a reader must know, and how many measures it concerns (0: the whole run)."""
+
+    text: str
+    measures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The whole report."""
+
+    banner: Banner
+    gate: str
+    """Empty where no gate was asked."""
+    candidate: Run
+    baseline: Run | None
+    findings: tuple[Finding, ...]
+    """Failed first, then unclear, then passed."""
+    measures: tuple[Measure, ...]
+    """Regressions first; all kinds."""
+    flips: tuple[Flips, ...]
+    axis: Axis
+    charts: tuple[str, ...]
+    """The measures whose way over training is drawn large."""
+    broken: tuple[Broken, ...]
+    sound: int
+    """How many health checks found nothing."""
+    skipped: tuple[Skipped, ...]
+    notes: tuple[Note, ...]
+    facts: tuple[Fact, ...]
+
+    def of(self, kind: str) -> tuple[Measure, ...]:
+        """The measures of one kind: task, tokenizer, throughput or health."""
+        return tuple(each for each in self.measures if each.kind == kind)
+
+
+def build(
+    candidate: Results,
+    baseline: Results | None,
+    comparisons: Sequence[Comparison],
+    verdict: Verdict | None,
+    *,
+    history: Sequence[Results] = (),
+    documents: pd.DataFrame | None = None,
+) -> Report:
+    """Everything the report of one run says, from what the store, compare and gate know.
+
+    history: other runs of the same training, in any order; they become the trajectory.
+    documents: the items as they were asked (`Store.documents`), for chance levels and samples.
+    """
+    trails = follow([*history, candidate]) if history else Trails("tokens", {}, ())
+    measures = collect(
+        comparisons,
+        verdict,
+        trails=trails.points,
+        chances=_chances(comparisons, documents),
+    )
+    findings = sorted(verdict.findings if verdict else (), key=_finding_rank)
+    broken, sound = _health(candidate.records)
+    report = Report(
+        banner=_banner(candidate.run, baseline, verdict, measures, broken=broken),
+        gate=verdict.gate if verdict else "",
+        candidate=candidate.run,
+        baseline=baseline.run if baseline else None,
+        findings=tuple(findings),
+        measures=measures,
+        flips=flips(candidate, baseline, measures, documents) if baseline else (),
+        axis=trails.axis,
+        charts=_charts(measures),
+        broken=broken,
+        sound=sound,
+        skipped=tuple(candidate.run.skipped),
+        notes=_notes(candidate.run, baseline, measures, trails),
+        facts=facts(candidate.run, baseline.run if baseline else None, verdict),
+    )
+    return harmless(report)
+
+
+def title(run: Run) -> str:
+    """A checkpoint in words: its name, phase, step and tokens, as far as it knows them."""
+    checkpoint = run.checkpoint
+    parts = [checkpoint.name]
+    if checkpoint.phase and checkpoint.phase not in checkpoint.name:
+        parts.append(checkpoint.phase)
+    if checkpoint.step is not None and str(checkpoint.step) not in checkpoint.name:
+        parts.append(f"step {count(checkpoint.step)}")
+    if checkpoint.tokens is not None:
+        parts.append(f"{large(checkpoint.tokens)} tokens")
+    return ", ".join(parts)
+
+
+def _finding_rank(finding: Finding) -> tuple[int, str, str]:
+    return (_STATES.index(finding.state), finding.measure, finding.rule)
+
+
+# ------------------------------------------------------------------ the banner
+
+
+def _banner(
+    run: Run,
+    baseline: Results | None,
+    verdict: Verdict | None,
+    measures: Sequence[Measure],
+    *,
+    broken: Sequence[Broken],
+) -> Banner:
+    findings = sorted(verdict.findings if verdict else (), key=_finding_rank)
+    outcome = _outcome(run, verdict, broken)
+    reasons = [f"{each.item}: {each.what}" for each in broken]
+    said = [each for each in findings if not (broken and _of_health(each))]
+    reasons += [each.sentence for each in said if each.state == outcome]
+    if outcome == "incomplete":
+        reasons += [f"{each.what}: {each.reason}" for each in run.skipped if each.missing]
+        reasons += [each.sentence for each in findings if each.state == "unclear"]
+    judged = [each for each in measures if each.kind in JUDGED]
+    unruled = [each.name for each in judged if each.word == "worse" and each.rule is None]
+    if unruled and outcome in ("pass", "measured"):
+        got = f"{plural(len(unruled), 'measure')} without a rule got worse"
+        named = ", ".join(unruled[:3]) + (", ..." if len(unruled) > 3 else "")
+        reasons.insert(0, f"{got}: {named}.")
+    return Banner(
+        outcome=outcome,
+        word=outcome.upper(),
+        headline=_headline(outcome, run, baseline, verdict, broken),
+        reasons=tuple(reasons[:_REASONS_SHOWN]),
+        more=max(0, len(reasons) - _REASONS_SHOWN),
+        words=dict(sorted(Counter(each.word for each in judged).items())),
+        rules=dict(sorted(Counter(each.state for each in findings).items())),
+    )
+
+
+def _outcome(run: Run, verdict: Verdict | None, broken: Sequence[Broken]) -> Outcome:
+    """What is known to be wrong comes first; nothing passes while something is missing."""
+    if broken or (verdict and verdict.state == "fail"):
+        return "fail"
+    if not run.finished:
+        return "incomplete"
+    if verdict and verdict.state == "unclear":
+        return "unclear"
+    if any(each.missing for each in run.skipped):
+        return "incomplete"
+    return "pass" if verdict and _judges_scores(verdict) else "measured"
+
+
+def _judges_scores(verdict: Verdict) -> bool:
+    """False if only the checkpoint's health was judged: nothing is said of what it can do."""
+    return not all(_of_health(each) for each in verdict.findings)
+
+
+def _of_health(finding: Finding) -> bool:
+    return kind_of(finding.measure.partition("/")[0]) == "health"
+
+
+def _headline(
+    outcome: Outcome,
+    run: Run,
+    baseline: Results | None,
+    verdict: Verdict | None,
+    broken: Sequence[Broken],
+) -> str:
+    against = f" against {baseline.run.checkpoint.name}" if baseline else ""
+    name = run.checkpoint.name
+    if broken:
+        return f"{name} is damaged: {plural(len(broken), 'health check')} found it unsound."
+    gate = f"the gate {verdict.gate}{against}" if verdict else ""
+    if outcome == "incomplete":
+        passed = f" What was measured passes {gate}." if verdict and verdict.state == "pass" else ""
+        if run.finished:
+            return f"The evaluation of {name} is not complete.{passed}"
+        return f"The evaluation of {name} was broken off; started again, it goes on from there."
+    sentences = {
+        "fail": f"{name} does not pass {gate}.",
+        "unclear": f"{name} cannot be judged yet by {gate}.",
+        "pass": f"{name} passes {gate}.",
+        "measured": f"{name} was measured{against}; no gate judged its scores.",
+    }
+    return sentences[outcome]
+
+
+# ------------------------------------------------------------------ the parts
+
+
+def _charts(measures: Sequence[Measure]) -> tuple[str, ...]:
+    """What to draw large: broken rules, then what changed or has a rule, the clearest first."""
+
+    def interest(measure: Measure) -> tuple[bool, bool, float]:
+        changed = measure.word in ("worse", "better")
+        return (measure.rule != "fail", not (changed or measure.rule), -_signal(measure.trail))
+
+    tasks = [each for each in measures if each.kind == "task" and each.trail]
+    drawn = [each for each in tasks if each.main or each.rule == "fail"]
+    return tuple(each.name for each in sorted(drawn, key=interest)[:CHARTS_SHOWN])
+
+
+def _signal(ways: Sequence[Point]) -> float:
+    """How far a measure moved over training, in standard errors."""
+    values = [point.value for point in ways]
+    errors = sorted(point.se for point in ways if point.se)
+    return (max(values) - min(values)) / errors[len(errors) // 2] if errors else 0.0
+
+
+def _chances(comparisons: Sequence[Comparison], documents: pd.DataFrame | None) -> dict[str, float]:
+    """What guessing would score by task and group: the mean of 1 / number of choices."""
+    if documents is None or documents.empty:
+        return {}
+    groups = {each.task: each.group for each in comparisons}
+    sums: dict[str, list[float]] = {}
+    for task, written in zip(documents["task"], documents["choices"], strict=True):
+        choices = len(json.loads(written)) if written else 0
+        for name in {str(task), groups.get(str(task), "") or str(task)}:
+            sums.setdefault(name, []).append(1 / choices if choices > 1 else float("nan"))
+    means = {name: sum(shares) / len(shares) for name, shares in sums.items()}
+    return {name: mean for name, mean in means.items() if mean == mean}
+
+
+def _health(records: pd.DataFrame) -> tuple[tuple[Broken, ...], int]:
+    if records.empty:
+        return (), 0
+    mine = records[[kind_of(task) == "health" for task in records["task"]]]
+    unsound = mine[mine["value"] != 1]
+    rows = sorted(unsound.to_dict("records"), key=lambda row: (row["metric"], row["item"]))
+    broken = [
+        Broken(str(row["metric"]), str(row["item"]), str(row["responses"]) or "unsound")
+        for row in rows
+    ]
+    return tuple(broken), len(mine) - len(unsound)
+
+
+def _notes(
+    run: Run, baseline: Results | None, measures: Sequence[Measure], trails: Trails
+) -> tuple[Note, ...]:
+    notes = [Note(text) for text in run.notes]
+    if baseline:
+        notes += [Note(f"Of the baseline: {text}") for text in baseline.run.notes]
+        if baseline.run.suite_digest != run.suite_digest:
+            notes.append(Note("The two runs used different suites; only shared items compare."))
+    repeated = Counter(each.note for each in measures if each.note)
+    notes += [Note(text, amount) for text, amount in sorted(repeated.items())]
+    if trails.left_out:
+        left_out = plural(len(trails.left_out), "run")
+        notes.append(Note(f"{left_out} of the history know neither tokens nor step: not drawn."))
+    return tuple(notes)

@@ -1,0 +1,165 @@
+"""The report as one HTML file that needs nothing else: no server, no network, no other file.
+
+Jinja2 quotes every value (autoescape); only the charts are inserted as they are. The page's own
+policy forbids everything from elsewhere and every script but its own, so that a sample that
+slipped through could still do nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+
+from pyr import content
+from pyr.report import figures, marks, words
+from pyr.report.measures import Measure
+from pyr.report.outline import Report, title
+
+TEMPLATE = "reports/templates/report.html.j2"
+ROWS_FIRST = 24
+"""The others appear when asked for (at once where there is no script, and on paper)."""
+ROWS_SHOWN = 600
+"""More measures than this would make the file too large; the rest stands in the JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A measure with its marks."""
+
+    measure: Measure
+    mark: marks.Mark | None
+    spark: marks.Spark | None
+    places: int
+    """Decimals of the row's numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A drawn chart and the words that say the same."""
+
+    svg: str
+    name: str
+    says: str
+    word: str = ""
+
+
+def render(report: Report, template: Path | None = None) -> str:
+    """The whole page; the same report gives the same bytes.
+
+    template: another Jinja2 file than the shipped one, given the same values.
+    """
+    file = template or content.path(TEMPLATE)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(file.parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": words.number,
+        "signed": words.signed,
+        "margin": words.margin,
+        "count": words.count,
+        "large": words.large,
+        "probability": words.probability,
+        "plural": words.plural,
+    }
+    shown = [each for each in report.measures if each.kind == "task"]
+    html = environment.get_template(file.name).render(
+        report=report,
+        title=title,
+        rows=rows(shown[:ROWS_SHOWN], _place(report)),
+        rows_first=ROWS_FIRST,
+        rows_left_out=max(0, len(shown) - ROWS_SHOWN),
+        scale=marks.scales(shown).get("fraction"),
+        throughput=rows(report.of("throughput")),
+        tokenizers=rows(report.of("tokenizer")),
+        references=_references(report),
+        charts=charts(report),
+        tokenizer_chart=_tokenizer_chart(report),
+    )
+    return _seal(html)
+
+
+def rows(measures: Sequence[Measure], at: int | None = None) -> list[Row]:
+    """The measures with their marks: of the difference, or of the score where there is none.
+
+    at: the candidate's place among its checkpoints.
+    """
+    scale = marks.scales(measures)
+    compared = any(each.delta is not None for each in measures)
+    return [
+        Row(
+            measure=each,
+            mark=marks.difference(each, scale) if compared else marks.score(each),
+            spark=marks.spark(each.trail, at),
+            places=words.decimals(
+                each.candidate.value if each.candidate else None,
+                each.baseline.value if each.baseline else None,
+            ),
+        )
+        for each in measures
+    ]
+
+
+def charts(report: Report) -> list[Chart]:
+    """The trajectories, each with a sentence for those who cannot see it."""
+    by_name = {each.name: each for each in report.measures}
+    drawn = []
+    for measure in (by_name[name] for name in report.charts):
+        first, last = measure.trail[0], measure.trail[-1]
+        best = (max if measure.better == "higher" else min)(
+            measure.trail, key=lambda point: point.value
+        )
+        says = (
+            f"{len(measure.trail)} checkpoints: {words.number(first.value)} at "
+            f"{words.large(first.x)} {report.axis}, best {words.number(best.value)} at "
+            f"{words.large(best.x)}, {words.number(last.value)} at {words.large(last.x)}."
+        )
+        svg = figures.trajectory(measure, report.axis, at=_place(report))
+        drawn.append(Chart(svg=svg, name=measure.name, says=says, word=measure.word))
+    return drawn
+
+
+def _place(report: Report) -> int | None:
+    """Where the candidate stands on the axis of its history."""
+    checkpoint = report.candidate.checkpoint
+    return checkpoint.tokens if report.axis == "tokens" else checkpoint.step
+
+
+def _references(report: Report) -> dict[str, dict[str, float]]:
+    """{domain: {tokenizer: bytes per token}} of the reference tokenizers."""
+    table: dict[str, dict[str, float]] = {}
+    for each in sorted(report.of("reference"), key=lambda each: each.name):
+        if each.candidate is not None:
+            domain, name = each.task.partition(":")[2], each.metric.partition("@")[2]
+            table.setdefault(domain, {})[name] = each.candidate.value
+    return table
+
+
+def _tokenizer_chart(report: Report) -> str:
+    own = sorted(report.of("tokenizer"), key=lambda each: each.name)
+    known = [each for each in own if each.candidate and each.metric == "bytes_per_token"]
+    if not known:
+        return ""
+    references = _references(report)
+    domains = {
+        domain: {"this model": each.candidate.value} | references.get(domain, {})
+        for each in known
+        if each.candidate and (domain := each.task.partition(":")[2])
+    }
+    return figures.tokenizer_bars(domains)
+
+
+def _seal(html: str) -> str:
+    """Allow exactly the page's own script: its digest takes the place of a placeholder."""
+    script = re.search(r"<script>(.*?)</script>", html, flags=re.DOTALL)
+    digest = hashlib.sha256(script[1].encode() if script else b"").digest()
+    return html.replace("SCRIPT-DIGEST", f"sha256-{base64.b64encode(digest).decode()}", 1)

@@ -1,0 +1,134 @@
+"""The report in a terminal: one line a measure, skipped things, findings, the verdict last.
+
+Every line is a rich `Text`, never markup, so that brackets in a task's name stay brackets; the
+report's text holds no control codes (`words.harmless`). Colour only repeats what a word says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+from pyr.report import words
+from pyr.report.measures import JUDGED, Measure
+from pyr.report.outline import Report, title
+from pyr.schema import Finding
+
+MEASURES_SHOWN = 30
+SENTENCES_SHOWN = 8
+_STYLES = {
+    "fail": "bold red",
+    "worse": "red",
+    "missing": "red",
+    "pass": "green",
+    "better": "green",
+    "unclear": "yellow",
+    "incomplete": "bold yellow",
+    "cannot tell": "yellow",
+    "skipped": "yellow",
+}
+
+
+def show(report: Report, console: Console) -> None:
+    """Print the report; a console without colour, a pipe or a narrow one gets the same lines."""
+    for line in lines(report):
+        fitting = line.plain.encode(console.encoding, "backslashreplace").decode(console.encoding)
+        # Encoding can change a text's length; its colours would then stand in the wrong places.
+        console.print(line if fitting == line.plain else Text(fitting), soft_wrap=True)
+
+
+def lines(report: Report) -> list[Text]:
+    """The report line by line, the verdict last."""
+    banner = report.banner
+    said = [Text(title(report.candidate), style="bold")]
+    if report.baseline is not None:
+        said.append(Text(f"against {title(report.baseline)}"))
+    said.append(Text(f"suite {report.candidate.suite}, engine {report.candidate.engine}"))
+    said += [Text(), *_measures(report)]
+    said += [_tagged("skipped", f"{each.what}: {each.reason}") for each in report.skipped]
+    said += [_tagged("note", note.text + _of_measures(note.measures)) for note in report.notes]
+    said += [_tagged("fail", f"{each.item}: {each.what}") for each in report.broken[:5]]
+    said += [Text(), *_findings(report.findings)] if report.findings else []
+    if report.findings:
+        said.append(Text(f"rules: {_counted(banner.rules, ('fail', 'unclear', 'pass'))}"))
+    if report.baseline is not None:
+        order = ("worse", "missing", "better", "cannot tell", "no change seen")
+        said.append(Text(f"measures: {_counted(banner.words, order)}"))
+    return [*said, _tagged(banner.outcome, banner.headline)]
+
+
+def _measures(report: Report) -> list[Text]:
+    """One line for every measure that says something, aligned."""
+    judged = [each for each in report.measures if each.kind in JUDGED]
+    shown = [each for each in judged if _says_something(each)] if len(judged) > 20 else judged
+    shown = shown[:MEASURES_SHOWN]
+    baseline = report.baseline.checkpoint.name if report.baseline else ""
+    cells = [_cells(each, baseline) for each in shown]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    said = []
+    for measure, row in zip(shown, cells, strict=True):
+        line = Text("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)))
+        line.rstrip()
+        line.highlight_words([measure.word], _STYLES.get(measure.word, ""))
+        said.append(line)
+    left_out = len(judged) - len(shown)
+    if left_out:
+        said.append(Text(f"and {words.plural(left_out, 'more measure')} in the report"))
+    return said
+
+
+def _says_something(measure: Measure) -> bool:
+    if measure.rule is not None or measure.word in ("worse", "missing"):
+        return True
+    is_member = measure.group not in ("", measure.task)
+    return not is_member and (measure.main or measure.word in ("better", "cannot tell"))
+
+
+def _cells(measure: Measure, baseline: str) -> list[str]:
+    """As ``hellaswag acc_norm 0.317 +-0.009 (n=10042) +0.019 +-0.012 vs base-1 better``."""
+    values = [each.value for each in (measure.candidate, measure.baseline) if each is not None]
+    places = words.decimals(*values)
+    score, count = "not measured", ""
+    if measure.candidate is not None:
+        score = words.number(measure.candidate.value, places) + _give(measure.margin, places)
+        count = f"(n={measure.candidate.n or 'unknown'})"
+    change = ""
+    if measure.delta is not None:
+        half = (measure.high - measure.low) / 2 if measure.high and measure.low else None
+        change = f"{words.signed(measure.delta.value, places)}{_give(half, places)} vs {baseline}"
+    word = "" if measure.word == "not compared" else measure.word
+    rule = f"rule: {measure.rule}" if measure.rule else ""
+    return [measure.task, measure.metric, score, count, change, word, rule]
+
+
+def _give(half_width: float | None, places: int) -> str:
+    shown = words.margin(half_width, places) if half_width else ""
+    return f" {words.PLUS_MINUS}{shown}" if shown else ""
+
+
+def _findings(findings: Sequence[Finding]) -> list[Text]:
+    """Failed findings as sentences, and the others as long as they are few; then their names."""
+    said = []
+    for state in ("fail", "unclear", "pass"):
+        found = [each for each in findings if each.state == state]
+        room = len(found) if state == "fail" else SENTENCES_SHOWN
+        said += [_tagged(state, each.sentence) for each in found[:room]]
+        if len(found) > room:
+            names = ", ".join(each.measure for each in found[room:])
+            said.append(_tagged(state, f"and {len(found) - room:,} more: {names}"))
+    return said
+
+
+def _tagged(tag: str, text: str) -> Text:
+    """The state's word in front, in its colour."""
+    return Text.assemble((f"{tag.upper():<10}", _STYLES.get(tag, "bold")), " ", text)
+
+
+def _counted(counts: Mapping[str, int], order: Sequence[str]) -> str:
+    return ", ".join(f"{counts[name]} {name}" for name in order if counts.get(name))
+
+
+def _of_measures(amount: int) -> str:
+    return f" ({words.plural(amount, 'measure')})" if amount else ""

@@ -1,0 +1,69 @@
+"""The marks in tables and the charts: to the right is better, and nothing is squeezed to a dot."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from factories_report import a_finding, a_report, a_run, a_verdict, results, rows
+
+from pyr.report import figures, marks
+from pyr.report.trail import Point
+
+
+def compared(*, better: str = "higher", change: float = -2.0, **verdict):
+    """A measure of 100 items that changed by about `change`, and its scales."""
+    old = [float(n % 7) for n in range(100)]
+    new = [value + change + (n % 3) / 10 for n, value in enumerate(old)]
+    runs = [
+        results(a_run(name), rows(values, metric="score", better=better))
+        for name, values in (("new", new), ("old", old))
+    ]
+    (measure,) = a_report(*runs, **verdict).measures
+    return measure, marks.scales([measure])
+
+
+@pytest.mark.parametrize(
+    ("better", "change", "side"),
+    [("higher", -2.0, "left"), ("higher", 2.0, "right"), ("lower", 2.0, "left")],
+)
+def test_worse_lies_on_the_left_whatever_the_direction(better, change, side) -> None:
+    mark = marks.difference(*compared(better=better, change=change))
+    assert (mark.high < 50) == (side == "left")
+    assert mark.low <= mark.at <= mark.high
+
+
+def test_the_margin_of_a_rule_is_marked_on_the_worse_side() -> None:
+    verdict = a_verdict(a_finding("fail", "arc/score", rule="not_worse_by 0.5"))
+    for better in ("higher", "lower"):
+        mark = marks.difference(*compared(better=better, verdict=verdict))
+        assert 0 < mark.limit < 50
+
+
+def test_an_interval_beyond_the_scale_is_cut_and_says_so() -> None:
+    measure, scale = compared()
+    mark = marks.difference(measure, {name: reach / 10 for name, reach in scale.items()})
+    assert mark.cut and mark.low >= 0
+
+
+def test_a_sparkline_marks_the_candidate_and_not_the_last_checkpoint() -> None:
+    ways = [Point(x, value, None, "c", "") for x, value in ((0, 0.1), (10, 0.4), (20, 0.2))]
+    spark = marks.spark(ways, at=10)
+    assert (spark.x, spark.y) == (marks.SPARK_WIDTH / 2, 3)
+    assert spark.path.count("L") == 2
+
+
+def test_a_chart_takes_its_colours_from_the_page_and_is_the_same_every_time() -> None:
+    history = [
+        results(a_run(f"c{step}", step=step), rows([1.0, 0.0, 1.0])) for step in (1, 2, 3, 4)
+    ]
+    (measure,) = a_report(history[-1], history[0], history=history).measures
+    first, second = (figures.trajectory(measure, "tokens", at=4000) for _ in range(2))
+    assert first == second
+    assert "var(--accent)" in first
+    assert not re.search(r"#[0-9a-f]{6}\b|http|<metadata|<style", first)
+
+
+def test_a_word_the_font_lacks_does_not_disturb_a_chart() -> None:
+    drawn = figures.tokenizer_bars({"\u65e5\u672c <b>": {"this model": 3.1, "gpt2": 1.2}})
+    assert "\u65e5\u672c &lt;b&gt;" in drawn

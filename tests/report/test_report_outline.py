@@ -1,0 +1,300 @@
+"""What a report says: the verdict, the order, the words, the samples, the history."""
+
+from __future__ import annotations
+
+import pytest
+from factories_report import (
+    a_finding,
+    a_report,
+    a_run,
+    a_verdict,
+    choice_scores,
+    documents,
+    published,
+    results,
+    rows,
+    two_runs,
+)
+
+from pyr.compare import compare
+from pyr.report import outline
+from pyr.schema import Aggregate, Comparison, Estimate, Skipped
+
+
+def compared(task: str, p: float | None, change: float | None, **changes) -> Comparison:
+    estimate = Estimate(0.5, 0.01, 100, 100)
+    values = {
+        "task": task,
+        "metric": "acc",
+        "better": "higher",
+        "unit": "",
+        "group": "",
+        "candidate": estimate,
+        "baseline": estimate,
+        "delta": None if change is None else Estimate(change, 0.01, 100, 100),
+        "paired": True,
+        "low": None if change is None else change - 0.02,
+        "high": None if change is None else change + 0.02,
+        "p": p,
+    }
+    return Comparison(**(values | changes))
+
+
+def report_of(*comparisons: Comparison) -> outline.Report:
+    return outline.build(results(a_run("new")), results(a_run("old")), comparisons, None)
+
+
+def words_of(report: outline.Report) -> dict[str, str]:
+    return {measure.task: measure.word for measure in report.measures}
+
+
+def test_words_follow_benjamini_hochberg_at_ten_percent() -> None:
+    # By hand, five p-values and q = 0.1: the bounds are 0.02, 0.04, 0.06, 0.08, 0.1. The third,
+    # 0.055, is below its bound, and so the second, 0.045, is rejected though above its own.
+    ps = {"a": 0.001, "b": 0.045, "c": 0.055, "d": 0.09, "e": 0.8}
+    report = report_of(*(compared(task, p, -0.1) for task, p in ps.items()))
+    words = words_of(report)
+    assert [words[task] for task in "abc"] == ["worse"] * 3
+    assert [words[task] for task in "de"] == ["no change seen"] * 2
+
+
+def test_a_rise_is_worse_where_lower_is_better() -> None:
+    report = report_of(
+        compared("ppl", 0.001, +0.1, better="lower"), compared("acc", 0.001, +0.1, better="higher")
+    )
+    assert words_of(report) == {"ppl": "worse", "acc": "better"}
+
+
+def test_regressions_come_first_then_improvements_then_the_unchanged() -> None:
+    report = report_of(
+        compared("same", 0.9, 0.0),
+        compared("up", 0.001, 0.1),
+        compared("faintly down", 0.001, -0.1),
+        compared("clearly down", 0.001, -0.2),
+    )
+    order = [measure.task for measure in report.measures]
+    assert order == ["clearly down", "faintly down", "up", "same"]
+
+
+def test_a_measure_that_the_candidate_lacks_is_missing_and_not_silent() -> None:
+    report = report_of(compared("gone", None, None, candidate=None))
+    assert words_of(report) == {"gone": "missing"}
+
+
+def test_a_difference_without_an_error_cannot_be_told() -> None:
+    report = report_of(compared("ppl", None, 3.0, low=None, high=None))
+    assert words_of(report) == {"ppl": "cannot tell"}
+
+
+def test_health_and_reference_tokenizers_do_not_count_as_compared_measures() -> None:
+    report = report_of(
+        compared("health", 0.0001, -1.0, metric="finite", unit="check"),
+        compared("tokenizer:prose", 0.0001, -1.0, metric="bytes_per_token@gpt2"),
+    )
+    assert report.banner.words == {}
+    assert set(words_of(report).values()) == {"no change seen"}
+
+
+def test_findings_stand_fail_first_then_unclear_then_pass() -> None:
+    new, old = two_runs()
+    findings = [a_finding(state, f"{state}/acc") for state in ("pass", "unclear", "fail")]
+    report = a_report(new, old, a_verdict(*findings))
+    assert [finding.state for finding in report.findings] == ["fail", "unclear", "pass"]
+    assert report.banner.outcome == "fail"
+    assert report.banner.reasons == ("fail/acc says fail.",)
+
+
+@pytest.mark.parametrize("state", ["pass", "fail", "unclear"])
+def test_the_banner_says_the_verdict(state) -> None:
+    new, old = two_runs()
+    report = a_report(new, old, a_verdict(a_finding(state)))
+    assert report.banner.word == state.upper()
+    assert "gate keep against old" in report.banner.headline
+
+
+def test_a_passed_gate_does_not_hide_what_got_worse_beside_it() -> None:
+    new, old = two_runs()
+    report = a_report(new, old, a_verdict(a_finding("pass", "piqa/acc")))
+    assert report.banner.word == "PASS"
+    assert report.banner.reasons[0] == "1 measure without a rule got worse: arc/acc."
+
+
+def test_a_gate_of_health_alone_passes_no_scores() -> None:
+    new, old = two_runs()
+    report = a_report(new, old, a_verdict(a_finding("pass", "health/finite")))
+    assert report.banner.word == "MEASURED"
+
+
+def test_a_run_that_was_broken_off_is_incomplete_even_if_its_gate_passes() -> None:
+    report = a_report(results(a_run(finished="")), None, a_verdict(a_finding("pass")))
+    assert report.banner.word == "INCOMPLETE"
+    assert "broken off" in report.banner.headline
+
+
+def test_a_skipped_task_makes_the_report_incomplete_and_names_it() -> None:
+    run = a_run(skipped=[Skipped("boolq", "not on this machine")])
+    report = a_report(results(run, rows([1.0, 0.0, 1.0])))
+    assert report.banner.word == "INCOMPLETE"
+    assert report.banner.reasons == ("boolq: not on this machine",)
+
+
+def test_what_does_not_apply_leaves_the_report_complete() -> None:
+    run = a_run(skipped=[Skipped("chat", "no chat template", missing=False)])
+    report = a_report(results(run, rows([1.0, 0.0, 1.0])))
+    assert report.banner.word == "MEASURED"
+
+
+def test_a_broken_tensor_fails_the_report_by_its_name() -> None:
+    said = "3 of 64 values are not finite"
+    health = rows([1.0, 0.0], task="health", metric="finite", unit="check", responses=["", said])
+    report = a_report(results(a_run(), health))
+    assert report.banner.word == "FAIL"
+    assert report.banner.reasons == (f"1: {said}",)
+    assert (len(report.broken), report.sound) == (1, 1)
+
+
+def test_a_margin_is_half_of_the_95_percent_interval() -> None:
+    # 2 and 4 by turns, 100 items: se = sqrt(1 / 99), t(99) at 97.5% is 1.98422.
+    report = a_report(results(a_run(), rows([2.0, 4.0] * 50, metric="gold_bpb")))
+    assert report.measures[0].margin == pytest.approx(1.98422 / 99**0.5, rel=1e-5)
+
+
+def test_items_that_flipped_are_counted_and_shown_in_their_order() -> None:
+    before = [1.0, 1.0, 0.0, 0.0, 1.0, 0.0, 1.0]
+    after = [1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0]
+    old, new = results(a_run("old"), rows(before)), results(a_run("new"), rows(after))
+    (flips,) = a_report(new, old).flips
+    assert (flips.lost, flips.gained, flips.still_right, flips.still_wrong) == (3, 1, 1, 2)
+    assert [sample.item for sample in flips.lost_samples] == ["1", "4", "6"]
+    assert [sample.item for sample in flips.gained_samples] == ["2"]
+
+
+def test_only_some_of_many_flips_are_shown() -> None:
+    new, old = two_runs(lost=60)
+    (flips,) = a_report(new, old).flips
+    assert flips.lost == 60
+    assert len(flips.lost_samples) == 4
+
+
+def test_other_documents_of_the_same_number_are_no_flips() -> None:
+    old = results(a_run("old"), rows([1.0, 1.0], doc_hash=["a", "b"]))
+    new = results(a_run("new"), rows([0.0, 0.0], doc_hash=["a", "other"]))
+    (flips,) = a_report(new, old).flips
+    assert (flips.lost, flips.still_right) == (1, 0)
+
+
+def test_a_measure_of_degrees_has_no_flips() -> None:
+    old = results(a_run("old"), rows([0.5, 1.5], metric="gold_bpb"))
+    new = results(a_run("new"), rows([0.7, 1.0], metric="gold_bpb"))
+    assert a_report(new, old).flips == ()
+
+
+def test_a_sample_shows_the_choices_with_both_scores_and_picks() -> None:
+    asked = documents(("0", "The sky is", [" blue", " green"], "0"), ("1", "x", [" a", " b"], "0"))
+    old = rows([1.0, 1.0], responses=[choice_scores(-1.0, -2.0)] * 2)
+    new = rows([0.0, 1.0], responses=[choice_scores(-3.0, -2.5)] * 2)
+    runs = results(a_run("new"), new), results(a_run("old"), old)
+    (sample,) = a_report(*runs, documents=asked).flips[0].lost_samples
+    assert (sample.prompt, sample.choices) == ("The sky is", (" blue", " green"))
+    assert (sample.target, sample.wanted) == (0, " blue")
+    assert (sample.baseline.scores, sample.baseline.pick) == ((-1.0, -2.0), 0)
+    assert (sample.candidate.scores, sample.candidate.pick) == ((-3.0, -2.5), 1)
+
+
+def test_the_pick_of_acc_norm_is_by_length_without_the_leading_space() -> None:
+    # -4 / 2 characters loses against -6 / 4; with the spaces counted, -4 / 3 > -6 / 5 as well.
+    asked = documents(("0", "p", [" ab", " abcd"], "1"), ("1", "p", [" ab", " abcd"], "1"))
+    old = rows([1.0, 1.0], metric="acc_norm", responses=[choice_scores(-4.0, -6.0)] * 2)
+    new = rows([0.0, 1.0], metric="acc_norm", responses=[choice_scores(-1.0, -6.0)] * 2)
+    runs = results(a_run("new"), new), results(a_run("old"), old)
+    (sample,) = a_report(*runs, documents=asked).flips[0].lost_samples
+    assert (sample.baseline.pick, sample.candidate.pick, sample.target) == (1, 0, 1)
+
+
+def test_a_numeral_target_is_the_choice_that_the_right_checkpoint_picked() -> None:
+    # "1" is the text of choice 0 and the number of choice 1.
+    asked = documents(("0", "7 - 5 =", [" 1", " 2"], "1"), ("1", "p", [" 1", " 2"], "1"))
+    old = rows([1.0, 1.0], responses=[choice_scores(-5.0, -1.0)] * 2)
+    new = rows([0.0, 1.0], responses=[choice_scores(-1.0, -5.0)] * 2)
+    runs = results(a_run("new"), new), results(a_run("old"), old)
+    (sample,) = a_report(*runs, documents=asked).flips[0].lost_samples
+    assert sample.wanted == " 2"
+
+
+def test_a_sample_shows_generated_text_side_by_side() -> None:
+    old = rows([1.0, 1.0], responses='["said well"]')
+    new = rows([0.0, 1.0], responses='["said badly"]')
+    (flips,) = a_report(results(a_run("new"), new), results(a_run("old"), old)).flips
+    (sample,) = flips.lost_samples
+    assert (sample.baseline.text, sample.candidate.text) == ("said well", "said badly")
+
+
+def test_responses_that_are_no_json_are_shown_as_they_are() -> None:
+    old, new = rows([1.0, 1.0], responses="{half"), rows([0.0, 1.0], responses="NaN of it")
+    (flips,) = a_report(results(a_run("new"), new), results(a_run("old"), old)).flips
+    assert flips.lost_samples[0].baseline.text == "{half"
+
+
+def test_chance_is_one_over_the_choices_and_only_for_accuracy() -> None:
+    asked = documents(("0", "p", ["a", "b"], "0"), ("1", "p", ["a", "b", "c", "d"], "0"))
+    both = [*rows([1.0, 0.0]), *rows([1.0, 2.0], metric="gold_bpb")]
+    report = a_report(results(a_run(), both), documents=asked)
+    chances = {measure.metric: measure.chance for measure in report.measures}
+    assert chances == {"acc": pytest.approx((1 / 2 + 1 / 4) / 2), "gold_bpb": None}
+
+
+def test_the_trail_is_sorted_by_tokens_and_holds_each_run_once() -> None:
+    history = [results(a_run(f"c{step}", step=step), rows([1.0, 0.0, 0.0])) for step in (9, 2, 5)]
+    report = a_report(history[0], history[1], history=history)
+    (measure,) = report.measures
+    assert report.axis == "tokens"
+    assert [point.x for point in measure.trail] == [2000, 5000, 9000]
+    assert measure.trail[0].value == pytest.approx(1 / 3)
+
+
+def test_steps_are_the_axis_where_no_tokens_are_known() -> None:
+    runs = [a_run(f"c{step}", step=step) for step in (1, 2, 3)]
+    bare = [_without_tokens(run) for run in runs]
+    history = [results(run, rows([1.0, 0.0])) for run in bare]
+    report = a_report(history[-1], None, history=history)
+    assert report.axis == "step"
+    assert [point.x for point in report.measures[0].trail] == [1, 2, 3]
+
+
+def _without_tokens(run):
+    import dataclasses
+
+    return dataclasses.replace(run, checkpoint=dataclasses.replace(run.checkpoint, tokens=None))
+
+
+def test_a_run_without_a_place_in_training_is_left_out_and_noted() -> None:
+    history = [results(a_run(f"c{step}", step=step), rows([1.0, 0.0])) for step in (1, 2, 3)]
+    report = a_report(history[-1], None, history=[*history, results(a_run("lost"), rows([1.0]))])
+    assert len(report.measures[0].trail) == 3
+    assert any("neither tokens nor step" in note.text for note in report.notes)
+
+
+def test_published_means_make_a_trajectory_too() -> None:
+    history = [
+        published(a_run(f"c{step}", step=step), Aggregate("sciq", "acc", 0.1 * step, 0.01))
+        for step in (1, 2, 3)
+    ]
+    report = a_report(history[2], history[0], history=history)
+    (measure,) = report.measures
+    assert [point.value for point in measure.trail] == pytest.approx([0.1, 0.2, 0.3])
+    assert report.charts == ("sciq/acc",)
+    assert [note.measures for note in report.notes if "unpaired" in note.text] == [1]
+
+
+def test_provenance_marks_what_differs_and_should_not() -> None:
+    new = results(a_run("new", environment={"device": "cuda", "dtype": "bfloat16"}))
+    old = results(a_run("old", environment={"device": "cpu", "dtype": "bfloat16"}))
+    facts = a_report(new, old).facts
+    assert [fact.label for fact in facts if fact.differs] == ["device"]
+    assert ("cuda", "cpu") in [(fact.candidate, fact.baseline) for fact in facts]
+
+
+def test_the_same_inputs_give_an_equal_report() -> None:
+    new, old = two_runs()
+    comparisons = compare(new, old)
+    assert outline.build(new, old, comparisons, None) == outline.build(new, old, comparisons, None)
