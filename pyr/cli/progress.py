@@ -51,12 +51,20 @@ def note(text: str) -> None:
 
 
 def _lines() -> Callable[[str, int, int], None]:
-    """A progress that prints one line when a task is done, with its seconds."""
+    """A progress that prints a line when a task is done, and every 20 s while it is not."""
     started: dict[str, float] = {}
+    spoke = time.monotonic()
 
     def progress(what: str, done: int, total: int) -> None:
-        since = started.setdefault(what, time.monotonic())
+        nonlocal spoke
+        now = time.monotonic()
+        since = started.setdefault(what, now)
         if done >= total:
-            note(f"  {what}: {total} done, {time.monotonic() - since:.0f} s")
+            note(f"  {what}: {total} done, {now - since:.0f} s")
+        elif now - spoke > 20:
+            note(f"  {what}: {done} of {total}")
+        else:
+            return
+        spoke = now
 
     return progress

@@ -202,11 +202,10 @@ def load(manager: Any, spec: TaskSpec, mirror_folder: Path | None) -> tuple[Any,
     except IndexError as error:
         raise ContentError(f"task '{spec.name}' has no items.", where=str(spec.folder)) from error
     except KeyError as error:
-        raise ContentError(
-            f"task '{spec.name}' needs {error}, which its data set {spec.dataset} does not hold.",
-            where=f"data: {overrides.get('dataset_path', spec.dataset)}",
-            remedy="set training_split, test_split or dataset_name for this task in the suite",
-        ) from error
+        if not spec.dataset:
+            raise ContentError(f"task '{spec.name}' names {error}, which is not there.") from error
+        place = overrides.get("dataset_path", spec.dataset)
+        raise _data_missing(spec, f"no split {error} in {place}") from error
     except DatasetGenerationError as error:
         raise ContentError(
             f"the data of task '{spec.name}' cannot be read: {error.__cause__ or error}",
