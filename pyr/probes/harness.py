@@ -50,21 +50,24 @@ class Harness:
         self.options = content.check(options, HarnessOptions, where=f"probe '{name}'")
 
     def run(self, subject: Subject) -> Iterator[Chunk]:
-        """One chunk a task with its documents and data, then its records, 64 items at a time."""
+        """What is missing; then of every task its documents and data, and 64 items at a time."""
         if self.options.apply_chat_template and not subject.checkpoint.chat:
             reason = "the checkpoint has no chat template"
             yield Chunk(skipped=[Skipped(self.name, reason, missing=False)])
             return
         manager = task_manager(self.options)
+        loaded: list[tuple[TaskSpec, Any, dict[str, str]]] = []
+        # All data before any request: what is missing is said before a minute is spent.
         for spec in expand(manager, self.options):
             try:
-                task, fingerprints = load(manager, spec, subject.mirror)
-            except DataMissing as error:
+                loaded.append((spec, *load(manager, spec, subject.mirror)))
+            except DataMissing:
                 if not subject.skip_missing:
                     raise
+                reason = f"its data is not on this machine: {spec.dataset}"
                 # An empty fingerprint: the run is out of date once the data has come.
-                yield Chunk(skipped=[Skipped(spec.name, error.what)], data={spec.dataset: ""})
-                continue
+                yield Chunk(skipped=[Skipped(spec.name, reason)], data={spec.dataset: ""})
+        for spec, task, fingerprints in loaded:
             compiled = self._compile(spec, task, subject)
             yield Chunk(documents=list(_documents(compiled)), data=fingerprints)
             yield from self._score(compiled, subject)
