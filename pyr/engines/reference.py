@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,18 @@ from pyr.schema import Checkpoint
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
 
+_LOADING_ERRORS = (
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RuntimeError,
+    ImportError,
+    struct.error,
+)
+"""What transformers raises for files that are damaged or do not belong together."""
+
 
 def open_reference(checkpoint: Checkpoint, settings: EngineSettings) -> LM:
     """lm-eval's HFLM over the checkpoint.
@@ -22,12 +35,21 @@ def open_reference(checkpoint: Checkpoint, settings: EngineSettings) -> LM:
     """
     # Set before the import: HFLM logs a warning for every model that is passed as an object.
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    from lm_eval.models import huggingface
     from lm_eval.models.huggingface import HFLM
 
+    huggingface.tqdm = _quiet_bar
     model, tokenizer = load_model(checkpoint, settings)
     return HFLM(
         pretrained=model, tokenizer=tokenizer, batch_size=settings.batch_size, logits_cache=False
     )
+
+
+def _quiet_bar(*arguments: Any, **options: Any) -> Any:
+    """A tqdm that shows nothing: HFLM's rolling scorer shows one whatever it is told."""
+    import tqdm
+
+    return tqdm.tqdm(*arguments, **{**options, "disable": True})
 
 
 def load_model(checkpoint: Checkpoint, settings: EngineSettings) -> tuple[Any, Any]:
@@ -38,6 +60,7 @@ def load_model(checkpoint: Checkpoint, settings: EngineSettings) -> tuple[Any, A
     """
     import torch
     import transformers
+    from safetensors import SafetensorError
 
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
@@ -46,8 +69,8 @@ def load_model(checkpoint: Checkpoint, settings: EngineSettings) -> tuple[Any, A
     folder = path
     if checkpoint.format == "gguf":
         folder, where["gguf_file"] = path.parent, path.name
+    tokenizer = _load_tokenizer(path, folder, where)
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **where)
         model, loading = transformers.AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=getattr(torch, settings.dtype),
@@ -55,7 +78,7 @@ def load_model(checkpoint: Checkpoint, settings: EngineSettings) -> tuple[Any, A
             use_safetensors=checkpoint.format == "safetensors" or None,
             **where,
         )
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, IndexError) as error:
+    except (*_LOADING_ERRORS, SafetensorError) as error:
         raise _loading_failed(path, error) from error
     missing = sorted(loading["missing_keys"])
     if missing:
@@ -65,6 +88,20 @@ def load_model(checkpoint: Checkpoint, settings: EngineSettings) -> tuple[Any, A
             remedy="the config is of another model, or the save was cut short: save it again",
         )
     return model.to(settings.device).eval(), tokenizer
+
+
+def _load_tokenizer(path: Path, folder: Path, where: dict[str, Any]) -> Any:
+    import transformers
+
+    try:
+        return transformers.AutoTokenizer.from_pretrained(folder, **where)
+    except _LOADING_ERRORS as error:
+        raise _loading_failed(path, error) from error
+    except Exception as error:
+        # The tokenizers library raises plain Exception for a file that is JSON but no tokenizer.
+        if type(error) is not Exception:
+            raise
+        raise _loading_failed(path, error) from error
 
 
 def _loading_failed(path: Path, error: Exception) -> CheckpointError:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pyr import content
-from pyr.errors import ContentError, DataMissing, MeasureError
+from pyr.errors import CheckpointError, ContentError, DataMissing, MeasureError
 from pyr.probes import Chunk, Subject
 from pyr.probes.metrics import Aggregation, aggregations, check_aggregate
 from pyr.probes.tasks import HarnessOptions, TaskSpec, expand, load, task_manager
@@ -83,21 +83,33 @@ class Harness:
             raise ContentError(f"task '{spec.name}' has no items.", where=str(spec.folder))
         order = random.Random(f"{subject.seed}:{spec.name}").sample(range(total), total)
         order = order[: spec.limit]
-        template = subject.lm.apply_chat_template if self.options.apply_chat_template else None
-        task.build_all_requests(
-            samples=set(order),
-            system_instruction=self.options.system_instruction,
-            apply_chat_template=template is not None,
-            fewshot_as_multiturn=self.options.fewshot_as_multiturn,
-            chat_template=template,
-            tokenizer_name=subject.lm.tokenizer_name if template is not None else "",
-        )
+        self._build(task, order, subject)
         # With `samples`, lm-eval numbers the documents it took, not those of the data set.
         numbers = sorted(order)
         requests: dict[str, list[Any]] = defaultdict(list)
         for instance in task.instances:
             requests[str(numbers[instance.doc_id])].append(instance)
         return Compiled(spec, task, known, [str(number) for number in order], requests)
+
+    def _build(self, task: Any, order: Sequence[int], subject: Subject) -> None:
+        import jinja2
+
+        template = subject.lm.apply_chat_template if self.options.apply_chat_template else None
+        try:
+            task.build_all_requests(
+                samples=set(order),
+                system_instruction=self.options.system_instruction,
+                apply_chat_template=template is not None,
+                fewshot_as_multiturn=self.options.fewshot_as_multiturn,
+                chat_template=template,
+                tokenizer_name=subject.lm.tokenizer_name if template is not None else "",
+            )
+        except jinja2.TemplateError as error:
+            raise CheckpointError(
+                f"a prompt of task '{task.task_name}' cannot be rendered: {error}",
+                where=f"checkpoint: {subject.checkpoint.path}",
+                remedy="mend the chat template, or the template in the task's YAML",
+            ) from error
 
     def _configure(self, task: Any, seed: int) -> None:
         """Shots, generation settings and seed, as lm_eval.simple_evaluate sets them."""

@@ -125,3 +125,22 @@ def test_pickled_weights(
 def test_a_run_that_is_not_stored(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["compare", "a", "b", "--store", str(tmp_path)]) == 2
     assert "pyr: " in capsys.readouterr().err
+
+
+def test_a_chat_template_that_cannot_be_rendered(
+    capsys: pytest.CaptureFixture[str], checkpoint_copy: Path, tmp_path: Path
+) -> None:
+    (checkpoint_copy / "chat_template.jinja").write_text("{% for %}")
+    file = tmp_path / "chat.yaml"
+    options = "tasks: [pyr_facts], apply_chat_template: true, limit: 2"
+    file.write_text(f"probes: [{{probe: harness, {options}}}]")
+    arguments = [str(checkpoint_copy), "--suite", str(file), "--store", str(tmp_path / "results")]
+    assert "cannot be rendered" in "\n".join(said(capsys, arguments))
+
+
+def test_a_tokenizer_that_is_json_and_no_tokenizer(
+    capsys: pytest.CaptureFixture[str], checkpoint_copy: Path, suite: Path, tmp_path: Path
+) -> None:
+    (checkpoint_copy / "tokenizer.json").write_text('{"model": {"vocab": {}}}')
+    arguments = [str(checkpoint_copy), "--suite", str(suite), "--store", str(tmp_path / "results")]
+    assert "cannot load the model" in "\n".join(said(capsys, arguments))
