@@ -159,7 +159,7 @@ def _check_finite(answer: Any, instance: Any) -> None:
         raise MeasureError(
             f"{instance.task_name}, document {instance.doc_id}: log-likelihood {likelihood}.",
             where=f"context: {str(instance.args[0])[-80:]!r}",
-            remedy="the weights or the arithmetic overflow: try --dtype float32",
+            remedy="the weights or the arithmetic overflow: try --set dtype=float32",
         )
 
 
