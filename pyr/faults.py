@@ -38,8 +38,8 @@ def add_noise(source: Path, target: Path, *, fraction: float, seed: int) -> Path
     tensors get equal noise, so that tied weights stay tied, stored once or twice. Config,
     tokenizer and chat template are copied byte by byte; a Trainer's step is not, since the copy is
     no step of that training.
-    Raises CheckpointError if `source` is no sound checkpoint or `target` exists, UsageError if
-    `fraction` is not a positive number.
+    Raises CheckpointError if `source` is no sound checkpoint, UsageError if `fraction` is not a
+    positive number, PyrError if `target` exists or cannot be written.
     """
     if not (math.isfinite(fraction) and fraction > 0):
         raise UsageError(f"noise of {fraction} is no damage", remedy="give a fraction above 0")
@@ -63,7 +63,8 @@ def as_folder(gguf: Path, target: Path) -> Path:
 
     The weights are those that transformers dequantises, so the logits are exactly those of the
     file loaded by transformers. Takes about four bytes on disk for each parameter.
-    Raises CheckpointError if it is no GGUF file that transformers can read, or `target` exists.
+    Raises CheckpointError if it is no GGUF file that transformers can read, PyrError if `target`
+    exists or cannot be written.
     """
     if identify(gguf).format != "gguf":
         raise CheckpointError(f"{gguf.name} is no GGUF file", where=str(gguf))
