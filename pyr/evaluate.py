@@ -55,11 +55,13 @@ def evaluate(
     probes = [make_probe(spec) for spec in _with_health_first(suite)]
     with store.begin(_new_run(checkpoint, suite, store, conditions), on_wait=conditions.say) as run:
         if not run.finished:
-            _measure(run, probes, suite, conditions)
+            _measure(run, probes, suite, conditions, bundles=store.root / "bundles")
         return run.run
 
 
-def _measure(run: OpenRun, probes: list[Probe], suite: Suite, conditions: Conditions) -> None:
+def _measure(
+    run: OpenRun, probes: list[Probe], suite: Suite, conditions: Conditions, *, bundles: Path
+) -> None:
     found = _Found()
     lm = LoadedOnce(run.run.checkpoint, conditions.settings)
     for probe in probes:
@@ -71,6 +73,7 @@ def _measure(run: OpenRun, probes: list[Probe], suite: Suite, conditions: Condit
             settings=conditions.settings,
             seed=suite.seed,
             mirror=conditions.mirror,
+            bundles=bundles,
             skip_missing=conditions.skip_missing,
             earlier=run.records(probe.name),
             progress=conditions.progress,
@@ -83,6 +86,7 @@ def _measure(run: OpenRun, probes: list[Probe], suite: Suite, conditions: Condit
             found.skipped += chunk.skipped
             found.notes += chunk.notes
         found.unsound = _unsound(run.records("health"))
+    found.notes += lm.notes
     run.finish(
         finished=_now(),
         skipped=found.skipped,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from pyr.errors import UsageError, did_you_mean
 from pyr.schema import Checkpoint
@@ -12,7 +13,10 @@ from pyr.schema import Checkpoint
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
 
-_ENGINES = {"reference": "pyr.engines.reference:open_reference"}
+_ENGINES = {
+    "fast": "pyr.engines.fast:open_fast",
+    "reference": "pyr.engines.reference:open_reference",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,23 @@ class EngineSettings:
     def label(self) -> str:
         """What tells two runs of the same checkpoint apart, as ``reference-cpu-float32``."""
         return f"{self.engine}-{self.device}-{self.dtype}"
+
+
+@runtime_checkable
+class EncodesOnce(Protocol):
+    """An LM that takes token ids, so that a bundle can keep them."""
+
+    def encode_pairs(
+        self, pairs: Sequence[tuple[str, str]]
+    ) -> Sequence[tuple[tuple[str, str], Sequence[int], Sequence[int]]]:
+        """(context, continuation) -> the pair, context ids, continuation ids, as lm-eval does."""
+        ...
+
+    def loglikelihood_encoded(
+        self, encoded: Sequence[tuple[tuple[str, str], Sequence[int], Sequence[int]]]
+    ) -> list[tuple[float, bool]]:
+        """The answers of `loglikelihood`, from the ids."""
+        ...
 
 
 def open_model(checkpoint: Checkpoint, settings: EngineSettings) -> LM:

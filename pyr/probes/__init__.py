@@ -51,6 +51,8 @@ class Subject:
     settings: EngineSettings
     seed: int
     mirror: Path | None
+    bundles: Path | None
+    """Where compiled tasks are kept for the next checkpoint; None keeps none."""
     skip_missing: bool
     earlier: pd.DataFrame
     """Records of this probe that an interrupted run has already stored."""
@@ -88,6 +90,15 @@ class LoadedOnce:
     def __call__(self) -> LM:
         """The one model."""
         return self._lm
+
+    @property
+    def notes(self) -> list[str]:
+        """What the engine wants the reader to know: an attribute `notes` of its LM, if it has one.
+
+        Empty if no probe has asked for the model.
+        """
+        lm = vars(self).get("_lm")
+        return list(vars(lm).get("notes", [])) if lm is not None else []
 
 
 def make_probe(spec: ProbeSpec) -> Probe:

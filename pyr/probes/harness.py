@@ -9,37 +9,22 @@ from __future__ import annotations
 
 import json
 import math
-import random
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pyr import content
-from pyr.errors import CheckpointError, ContentError, DataMissing, MeasureError
+from pyr.engines import EncodesOnce
+from pyr.errors import DataMissing, MeasureError
 from pyr.probes import Chunk, Subject
-from pyr.probes.metrics import Aggregation, aggregations, check_aggregate
-from pyr.probes.tasks import HarnessOptions, TaskSpec, expand, load, task_manager
+from pyr.probes.compilation import Compiled, Compiler
+from pyr.probes.metrics import check_aggregate
+from pyr.probes.tasks import HarnessOptions, expand, task_manager
 from pyr.schema import Record, Skipped
 from pyr.store import Document
 
 _ITEMS_A_CHUNK = 64
 """Items that a killed run may lose; also what is sorted by length and batched together."""
-
-
-@dataclass
-class Compiled:
-    """A task with its requests built, in the suite's order."""
-
-    spec: TaskSpec
-    task: Any
-    aggregations: Mapping[str, Aggregation]
-    order: Sequence[str]
-    """Item numbers in the fixed random order; any prefix is a fair sample."""
-    requests: Mapping[str, Sequence[Any]]
-    """lm-eval Instances by item number."""
-    raw: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
-    """What process_results returned, by metric, for the check against lm-eval's aggregate."""
 
 
 class Harness:
@@ -56,70 +41,22 @@ class Harness:
             yield Chunk(skipped=[Skipped(self.name, reason, missing=False)])
             return
         manager = task_manager(self.options)
-        loaded: list[tuple[TaskSpec, Any, dict[str, str]]] = []
+        compiler = Compiler(manager, self.options, subject)
+        prepared = []
         # All data before any request: what is missing is said before a minute is spent.
         for spec in expand(manager, self.options):
             try:
-                loaded.append((spec, *load(manager, spec, subject.mirror)))
+                prepared.append(compiler.prepare(spec))
             except DataMissing:
                 if not subject.skip_missing:
                     raise
                 reason = f"its data is not on this machine: {spec.dataset}"
                 # An empty fingerprint: the run is out of date once the data has come.
                 yield Chunk(skipped=[Skipped(spec.name, reason)], data={spec.dataset: ""})
-        for spec, task, fingerprints in loaded:
-            compiled = self._compile(spec, task, subject)
-            yield Chunk(documents=list(_documents(compiled)), data=fingerprints)
+        for each in prepared:
+            compiled = compiler.compile(each)
+            yield Chunk(documents=list(_documents(compiled)), data=each.place.fingerprints)
             yield from self._score(compiled, subject)
-
-    # -------------------------------------------------------------- building requests
-
-    def _compile(self, spec: TaskSpec, task: Any, subject: Subject) -> Compiled:
-        """Build the requests of the items this suite takes, as lm-eval builds them."""
-        known = aggregations(task, spec.name)
-        self._configure(task, subject.seed)
-        total = len(task.eval_docs)
-        if total == 0:
-            raise ContentError(f"task '{spec.name}' has no items.", where=str(spec.folder))
-        order = random.Random(f"{subject.seed}:{spec.name}").sample(range(total), total)
-        order = order[: spec.limit]
-        self._build(task, order, subject)
-        # With `samples`, lm-eval numbers the documents it took, not those of the data set.
-        numbers = sorted(order)
-        requests: dict[str, list[Any]] = defaultdict(list)
-        for instance in task.instances:
-            requests[str(numbers[instance.doc_id])].append(instance)
-        return Compiled(spec, task, known, [str(number) for number in order], requests)
-
-    def _build(self, task: Any, order: Sequence[int], subject: Subject) -> None:
-        import jinja2
-
-        template = subject.lm.apply_chat_template if self.options.apply_chat_template else None
-        try:
-            task.build_all_requests(
-                samples=set(order),
-                system_instruction=self.options.system_instruction,
-                apply_chat_template=template is not None,
-                fewshot_as_multiturn=self.options.fewshot_as_multiturn,
-                chat_template=template,
-                tokenizer_name=subject.lm.tokenizer_name if template is not None else "",
-            )
-        except jinja2.TemplateError as error:
-            raise CheckpointError(
-                f"a prompt of task '{task.task_name}' cannot be rendered: {error}",
-                where=f"checkpoint: {subject.checkpoint.path}",
-                remedy="mend the chat template, or the template in the task's YAML",
-            ) from error
-
-    def _configure(self, task: Any, seed: int) -> None:
-        """Shots, generation settings and seed, as lm_eval.simple_evaluate sets them."""
-        if task.OUTPUT_TYPE == "generate_until" and self.options.gen_kwargs:
-            task.set_config("generation_kwargs", self.options.gen_kwargs, update=True)
-        shots = task.get_config("num_fewshot")
-        if self.options.num_fewshot is not None and shots != 0:
-            shots = self.options.num_fewshot
-        task.set_config("num_fewshot", shots or 0)
-        task.set_fewshot_seed(seed=seed)
 
     # -------------------------------------------------------------- scoring
 
@@ -145,7 +82,11 @@ def _ask(lm: Any, compiled: Compiled, items: Sequence[str]) -> None:
     for instance in instances:
         by_type[instance.request_type].extend([instance] * (instance.repeats or 1))
     for request_type, requests in by_type.items():
-        answers = getattr(lm, request_type)(requests, disable_tqdm=True)
+        if request_type == "loglikelihood" and compiled.encoded and isinstance(lm, EncodesOnce):
+            encoded = [(each.args, *compiled.encoded[id(each)]) for each in requests]
+            answers = lm.loglikelihood_encoded(encoded)
+        else:
+            answers = getattr(lm, request_type)(requests, disable_tqdm=True)
         for instance, answer in zip(requests, answers, strict=True):
             _check_finite(answer, instance)
             instance.resps.append(answer)

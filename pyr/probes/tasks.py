@@ -178,38 +178,55 @@ def _family_of(name: str) -> str:
     return ""
 
 
-def load(manager: Any, spec: TaskSpec, mirror_folder: Path | None) -> tuple[Any, dict[str, str]]:
-    """The lm-eval Task with its data, and the fingerprint of that data by name.
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a task's data lies, and what it is."""
+
+    folder: Path | None
+    """In the mirror; None if the task brings its items or the hub is asked."""
+    fingerprints: Mapping[str, str]
+    """By data set; empty where only loading it would tell."""
+
+
+def place(spec: TaskSpec, mirror_folder: Path | None) -> Place:
+    """Where the data of `spec` is to be read from.
 
     mirror_folder: read hub data sets from here and nowhere else; None asks the hub or its cache.
     Raises DataMissing naming the task, the data set and the command that would fetch it.
     """
+    if not spec.dataset:
+        return Place(None, {f"task:{spec.name}": mirror.fingerprint(spec.folder)})
+    if mirror_folder is None:
+        return Place(None, {})
+    found = mirror.locate(mirror_folder, spec.dataset)
+    if found is None:
+        raise _data_missing(spec, f"looked in: {mirror_folder}")
+    return Place(found, {spec.dataset: mirror.fingerprint(found)})
+
+
+def load(manager: Any, spec: TaskSpec, where: Place) -> Any:
+    """The lm-eval Task with its data.
+
+    Raises DataMissing if a split or config is not there, ContentError if it cannot be read.
+    """
     overrides = dict(spec.overrides)
-    fingerprints = (
-        {f"task:{spec.name}": mirror.fingerprint(spec.folder)} if not spec.dataset else {}
-    )
-    if spec.dataset and mirror_folder is not None:
-        found = mirror.locate(mirror_folder, spec.dataset)
-        if found is None:
-            raise _data_missing(spec, f"looked in: {mirror_folder}")
-        overrides["dataset_path"] = str(found)
-        fingerprints[spec.dataset] = mirror.fingerprint(found)
-    request = {"group": "suite", "task": [{**overrides, "task": spec.name}]}
+    if where.folder is not None:
+        overrides["dataset_path"] = str(where.folder)
     from datasets.exceptions import DatasetGenerationError
 
     try:
-        task = manager.load([request])["tasks"][spec.name]
+        task = _build(manager, spec, overrides)
     except IndexError as error:
         raise ContentError(f"task '{spec.name}' has no items.", where=str(spec.folder)) from error
     except KeyError as error:
         if not spec.dataset:
             raise ContentError(f"task '{spec.name}' names {error}, which is not there.") from error
-        place = overrides.get("dataset_path", spec.dataset)
-        raise _data_missing(spec, f"no split {error} in {place}") from error
+        split_in = where.folder or spec.dataset
+        raise _data_missing(spec, f"no split {error} in {split_in}") from error
     except DatasetGenerationError as error:
         raise ContentError(
             f"the data of task '{spec.name}' cannot be read: {error.__cause__ or error}",
-            where=f"data: {overrides.get('dataset_path', spec.dataset)}",
+            where=f"data: {where.folder or spec.dataset}",
             remedy="fetch it again",
         ) from error
     except (OSError, ValueError, RuntimeError) as error:
@@ -222,7 +239,30 @@ def load(manager: Any, spec: TaskSpec, mirror_folder: Path | None) -> tuple[Any,
             f"task '{spec.name}' runs code that the model writes; Pyr has no sandbox for it.",
             remedy="take it out of the suite",
         )
-    return task, fingerprints
+    return task
+
+
+def scorer(manager: Any, spec: TaskSpec, doc: Any) -> Any:
+    """The lm-eval Task without its data, to score answers to documents that a bundle holds.
+
+    doc: any of those documents; from its first one lm-eval sees how many inputs and targets
+    there are.
+    """
+    import datasets
+
+    splits = ("validation_split", "training_split", "fewshot_split", "fewshot_config")
+    without_data = {
+        **dict.fromkeys((*splits, "dataset_path", "dataset_kwargs", "process_docs")),
+        "custom_dataset": lambda **_: {"items": datasets.Dataset.from_list([doc])},
+        "test_split": "items",
+        "num_fewshot": 0,
+    }
+    return _build(manager, spec, {**spec.overrides, **without_data})
+
+
+def _build(manager: Any, spec: TaskSpec, overrides: Mapping[str, Any]) -> Any:
+    request = {"group": "suite", "task": [{**overrides, "task": spec.name}]}
+    return manager.load([request])["tasks"][spec.name]
 
 
 def _data_missing(spec: TaskSpec, where: str) -> DataMissing:

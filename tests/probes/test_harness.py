@@ -9,92 +9,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from factories_probes import GENERATION, QUESTIONS, TASK, records, run, score
 
-from pyr.checkpoint import identify
-from pyr.engines import EngineSettings
 from pyr.errors import ContentError, DataMissing
-from pyr.probes import Chunk, LoadedOnce, Subject
-from pyr.probes.harness import Harness
-from pyr.schema import Record
-
-NOTHING = pd.DataFrame({"task": [], "item": []})
-
-QUESTIONS = [f"What is {a} plus {b}?" for a in range(4) for b in range(5)]
-TASK = """
-task: sums
-dataset_path: pyr-tests/sums
-output_type: multiple_choice
-training_split: train
-test_split: test
-doc_to_text: "Q: {{question}}\\nA:"
-doc_to_choice: "{{options}}"
-doc_to_target: gold
-metric_list:
-  - {metric: acc, aggregation: mean, higher_is_better: true}
-  - {metric: acc_norm, aggregation: mean, higher_is_better: true}
-"""
-GENERATION = """
-task: says
-dataset_path: pyr-tests/sums
-output_type: generate_until
-test_split: test
-doc_to_text: "Q: {{question}}\\nA:"
-doc_to_target: "{{options[gold]}}"
-generation_kwargs: {until: ["\\n"], max_gen_toks: 8, do_sample: false}
-metric_list:
-  - {metric: exact_match, aggregation: mean, higher_is_better: true}
-"""
-
-
-@pytest.fixture(scope="module")
-def lm(tiny_checkpoint: Path) -> LoadedOnce:
-    return LoadedOnce(identify(tiny_checkpoint), EngineSettings(device="cpu").resolved())
-
-
-@pytest.fixture
-def subject(tiny_checkpoint: Path, lm: LoadedOnce) -> Subject:
-    return Subject(
-        checkpoint=identify(tiny_checkpoint),
-        settings=EngineSettings(device="cpu").resolved(),
-        seed=1234,
-        mirror=None,
-        skip_missing=False,
-        earlier=NOTHING,
-        progress=lambda *_: None,
-        open_lm=lm,
-    )
-
-
-@pytest.fixture
-def sums(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
-    """A mirror with a data set of sums, and a folder with two tasks over it."""
-    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
-    folder = tmp_path / "hub/pyr-tests/sums/data"
-    folder.mkdir(parents=True)
-    rows = [
-        {"question": question, "options": ["one", "two", "three", "ten"], "gold": number % 4}
-        for number, question in enumerate(QUESTIONS)
-    ]
-    pd.DataFrame(rows[:12]).to_parquet(folder / "test-00000.parquet")
-    pd.DataFrame(rows[12:]).to_parquet(folder / "train-00000.parquet")
-    tasks = tmp_path / "tasks"
-    tasks.mkdir()
-    (tasks / "sums.yaml").write_text(TASK)
-    (tasks / "says.yaml").write_text(GENERATION)
-    return tmp_path / "hub", tasks
-
-
-def run(options: dict[str, Any], subject: Subject) -> list[Chunk]:
-    return list(Harness(options, name="harness").run(subject))
-
-
-def records(chunks: list[Chunk]) -> list[Record]:
-    return [record for chunk in chunks for record in chunk.records]
-
-
-def score(found: list[Record], task: str, metric: str) -> float:
-    chosen = [record for record in found if (record.task, record.metric) == (task, metric)]
-    return sum(r.value * r.weight for r in chosen) / sum(r.weight for r in chosen)
+from pyr.probes import Subject
 
 
 def stock(lm: Any, task: str, include: list[Path], **how: Any) -> dict[str, Any]:
@@ -107,11 +25,6 @@ def stock(lm: Any, task: str, include: list[Path], **how: Any) -> dict[str, Any]
         model=lm, tasks=[task], task_manager=manager, bootstrap_iters=0, **how
     )
     return found
-
-
-@pytest.fixture
-def in_mirror(sums: tuple[Path, Path], subject: Subject) -> Subject:
-    return replace(subject, mirror=sums[0])
 
 
 @pytest.mark.parametrize("shots", [0, 3])
