@@ -17,8 +17,8 @@ from typing import Any
 import pandas as pd
 
 from pyr import content, mirror
-from pyr.engines import EngineSettings
-from pyr.probes import LoadedOnce, Probe, Subject, make_probe
+from pyr.engines import EngineSettings, open_model
+from pyr.probes import LoadedOnce, Opener, Probe, Subject, make_probe
 from pyr.schema import Checkpoint, ProbeSpec, Run, Skipped, Suite
 from pyr.store import OpenRun, Store
 
@@ -38,6 +38,8 @@ class Conditions:
     """Local mirror of hub data sets; None asks the hub or its cache."""
     skip_missing: bool = False
     """Go on without tasks whose data is not here; the run is marked incomplete."""
+    opener: Opener = open_model
+    """How a model is loaded; `engines.resident.Resident()` keeps it for the next checkpoint."""
     progress: Callable[[str, int, int], None] = _silent
     say: Callable[[str], None] = _silent
 
@@ -63,7 +65,7 @@ def _measure(
     run: OpenRun, probes: list[Probe], suite: Suite, conditions: Conditions, *, bundles: Path
 ) -> None:
     found = _Found()
-    lm = LoadedOnce(run.run.checkpoint, conditions.settings)
+    lm = LoadedOnce(run.run.checkpoint, conditions.settings, conditions.opener)
     for probe in probes:
         if found.unsound:
             found.skipped.append(Skipped(probe.name, f"not measured: {found.unsound}"))

