@@ -47,7 +47,9 @@ def _swap(lm: Any, folder: Path) -> bool:
     from safetensors import safe_open
 
     present = lm.model.state_dict()
-    files = [safe_open(file, framework="pt") for file in sorted(folder.glob("model*.safetensors"))]
+    files: list[Any] = [
+        safe_open(file, framework="pt") for file in sorted(folder.glob("model*.safetensors"))
+    ]
     shapes = {name: file.get_slice(name).get_shape() for file in files for name in file.keys()}
     written = {present[name].data_ptr() for name in shapes if name in present}
     fits = all(name in present and list(present[name].shape) == shapes[name] for name in shapes)
