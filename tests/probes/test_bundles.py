@@ -130,3 +130,28 @@ def test_a_bundle_that_cannot_be_read_is_made_again(options: Options, bundling: 
     assert records(run(options, bundling)) == first
     shutil.rmtree(bundling.bundles)
     assert records(run(options, bundling)) == first
+
+
+def test_the_fast_engine_scores_from_the_ids_of_the_bundle(
+    options: Options, bundling: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pyr.engines import EngineSettings
+    from pyr.engines.fast.lm import FastLM
+    from pyr.probes import LoadedOnce
+
+    settings = EngineSettings(engine="fast", device="cpu").resolved()
+    lm = LoadedOnce(bundling.checkpoint, settings)
+    assert isinstance(lm(), FastLM)
+    fast = replace(bundling, open_lm=lm)
+    first = records(run(options, fast))
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("the requests were encoded again")
+
+    monkeypatch.setattr(FastLM, "encode_pairs", refuse)
+    again = records(run(options, fast))
+    assert [(r.item, r.metric, r.value) for r in again] == [
+        (r.item, r.metric, pytest.approx(r.value, rel=1e-6)) for r in first
+    ]
+    reference = {(r.item, r.metric): r.value for r in records(run(options, bundling))}
+    assert {(r.item, r.metric): pytest.approx(r.value, rel=1e-5) for r in first} == reference

@@ -1,0 +1,48 @@
+"""The fast engine: lm-eval's scores, every distinct token prefix computed once.
+
+plan.py       requests -> a stream of distinct tokens -> packs within a budget (numpy alone)
+attention.py  attention of a pack, cell by cell, through transformers' own interface
+score.py      packs through the stock model -> log-likelihoods and greedy flags
+work.py       what had to be computed, and what was
+lm.py         FastLM: lm-eval's HFLM with these scores
+selfcheck.py  is this kind of model scored as the reference engine scores it?
+generate.py   answers to generate_until, decoded together in slots
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from pyr.engines import EngineSettings
+from pyr.engines.reference import load_model
+from pyr.schema import Checkpoint
+
+if TYPE_CHECKING:
+    from lm_eval.api.model import LM
+
+
+def open_fast(checkpoint: Checkpoint, settings: EngineSettings) -> LM:
+    """The fast engine over the checkpoint; the reference engine where the two would differ.
+
+    The first time a kind of model is met it is checked against the reference engine. The LM's
+    `notes` say in a sentence each what a report must say.
+    Raises CheckpointError as the reference engine does.
+    """
+    # Before the import: HFLM logs a warning for every model that is passed as an object.
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    from lm_eval.models.huggingface import HFLM
+
+    from pyr.engines.fast.lm import FastLM
+    from pyr.engines.fast.selfcheck import check
+
+    model, tokenizer = load_model(checkpoint, settings)
+    outcome = check(model, tokenizer)
+    if outcome.agrees:
+        return FastLM(model, tokenizer, batch_size=settings.batch_size)
+    lm = HFLM(
+        pretrained=model, tokenizer=tokenizer, batch_size=settings.batch_size, logits_cache=False
+    )
+    name = type(model).__name__
+    lm.notes = [f"the reference engine was used for {name}, not the fast one: {outcome.reason}"]
+    return lm

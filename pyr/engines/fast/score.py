@@ -1,0 +1,201 @@
+"""Scores requests: runs the packs of a plan through the stock transformers model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import DynamicCache
+
+from pyr.engines.fast.attention import packed_attention, to_device
+from pyr.engines.fast.plan import Budget, Pack, Packer, Request, Stream, arrange
+from pyr.engines.fast.work import Shape, Work
+from pyr.errors import MeasureError
+
+KeyValues = list[tuple[Tensor, Tensor]]
+"""A pair for each layer, both [1, kv_heads, positions, D]."""
+
+_ROWS_A_SOFTMAX = 32
+"""Rows of logits taken at once: at 49,152 words 6 MB, which a cache holds."""
+
+_LOGIT_BYTES = 256 * 2**20
+"""What the logits of one pack may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """By request: the log-likelihood of what it scores, and whether it is what greedy would say."""
+
+    loglikelihood: NDArray[np.float64]
+    greedy: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class _Retained:
+    """A prefix of the last call with its keys and values, and the weights they are of."""
+
+    tokens: NDArray[np.int32]
+    key_values: KeyValues
+    weights: int
+
+
+def default_budget(model: Any) -> Budget:
+    """What fits the device: measured on CPUs of two cores, an estimate for a GPU."""
+    rows = max(1, _LOGIT_BYTES // (4 * model.get_output_embeddings().weight.shape[0]))
+    if model.device.type == "cpu":
+        return Budget(tokens=1024, scored=min(1024, rows), cell_rows=128, cell_overhead=1000)
+    # A launch costs a GPU what a large masked square does.
+    return Budget(tokens=8192, scored=min(8192, 8 * rows), cell_rows=1024, cell_overhead=300_000)
+
+
+class Scorer:
+    """Log-likelihoods of token sequences under one model, every distinct prefix computed once."""
+
+    def __init__(self, model: Any, budget: Budget | None = None) -> None:
+        self.model = model
+        self.budget = budget or default_budget(model)
+        self.work = Work(Shape.of(model))
+        self._retained: _Retained | None = None
+
+    def score(self, requests: Sequence[Request]) -> Scores:
+        """The scores of `requests`, in their order.
+
+        Log-softmax in float32 whatever the model's dtype, sums in float64. When memory runs out
+        the budget is halved and the work goes on.
+        Raises MeasureError when not even one token fits. A NaN logit gives a NaN here.
+        """
+        if not requests:
+            return Scores(np.empty(0), np.empty(0, np.bool_))
+        kept = self._kept()
+        stream = arrange(requests, kept.tokens if kept else None)
+        self.work.need(stream, sum(len(each.tokens) - 1 for each in requests))
+        spine = _first(kept.key_values, stream.retained) if kept and stream.retained else None
+        self._retained = None
+        with torch.inference_mode(), packed_attention(self.model):
+            return self._run(stream, spine)
+
+    def _run(self, stream: Stream, spine: KeyValues | None) -> Scores:
+        packer = Packer(stream)
+        log_probs: list[Tensor] = []
+        hits: list[Tensor] = []
+        while not packer.finished:
+            pack = packer.cut(self.budget)
+            done = self._try(pack, stream, spine)
+            if done is None:
+                self._halve()
+                continue
+            log_prob_E, hit_E, spine = done
+            log_probs.append(log_prob_E)
+            hits.append(hit_E)
+            self.work.did(pack)
+            packer.advance(pack)
+        if spine is not None:
+            self._retained = _Retained(stream.common, spine, _weights_stamp(self.model))
+        # The one copy from the device of a call.
+        answers = torch.stack([torch.cat(log_probs).double(), torch.cat(hits).double()]).cpu()
+        return _summed(stream, answers[0].numpy(), answers[1].numpy())
+
+    def _try(
+        self, pack: Pack, stream: Stream, spine: KeyValues | None
+    ) -> tuple[Tensor, Tensor, KeyValues | None] | None:
+        """The forward pass of `pack`, or None if it did not fit into memory."""
+        try:
+            return self._forward(pack, stream, spine)
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            return None
+
+    def _forward(
+        self, pack: Pack, stream: Stream, spine: KeyValues | None
+    ) -> tuple[Tensor, Tensor, KeyValues | None]:
+        """Log-probabilities of the pack's entries, which of them are the argmax, the next spine."""
+        device = self.model.device
+        caching = pack.spine > 0 or len(pack.keep) > 0
+        cache = DynamicCache(spine) if spine else DynamicCache()
+        logits_NV = self.model(
+            input_ids=torch.from_numpy(pack.tokens_T).to(device)[None],
+            position_ids=torch.from_numpy(pack.positions_T).to(device)[None],
+            past_key_values=cache if caching else None,
+            use_cache=caching,
+            logits_to_keep=torch.from_numpy(pack.rows_N).to(device),
+            packed_cells=to_device(pack, device, self.model.dtype),
+        ).logits[0]
+        log_prob_E, hit_E = _gather(
+            logits_NV,
+            torch.from_numpy(pack.entry_row_E).to(device),
+            torch.from_numpy(stream.entry_target_E[pack.entries]).to(device),
+        )
+        if not len(pack.keep):
+            return log_prob_E, hit_E, None
+        keep = torch.from_numpy(pack.keep).to(device)
+        kept = [(k.index_select(2, keep), v.index_select(2, keep)) for k, v, *_ in cache]
+        return log_prob_E, hit_E, kept
+
+    def _halve(self) -> None:
+        if self.budget.tokens == 1:
+            raise MeasureError(
+                "out of memory: not even one token fits beside the model.",
+                where=str(self.model.device),
+                remedy="use a device with more memory, or a smaller dtype",
+            )
+        self.budget = self.budget.halved()
+        if self.model.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _kept(self) -> _Retained | None:
+        """What the last call left, unless the weights have changed since."""
+        kept = self._retained
+        return kept if kept and kept.weights == _weights_stamp(self.model) else None
+
+
+def _gather(logits_NV: Tensor, row_E: Tensor, target_E: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each entry the log-probability (float32), and whether its target is the argmax.
+
+    The argmax is that of the log-softmax in the model's own dtype, as lm-eval takes it: its
+    rounding can make ties, of which the first counts.
+    """
+    if not len(row_E):
+        return logits_NV.new_empty(0, dtype=torch.float32), row_E.new_empty(0, dtype=torch.bool)
+    # Entries stand in the order of their rows, so each piece of rows has a run of entries.
+    edges = torch.arange(0, len(logits_NV) + _ROWS_A_SOFTMAX, _ROWS_A_SOFTMAX)
+    bounds = torch.searchsorted(row_E, edges.to(row_E.device)).tolist()
+    log_probs, hits = [], []
+    for first_row, start, stop in zip(edges.tolist(), bounds, bounds[1:], strict=False):
+        piece = logits_NV[first_row : first_row + _ROWS_A_SOFTMAX]
+        log_prob_RV = torch.log_softmax(piece, -1, dtype=torch.float32)
+        rows, targets = row_E[start:stop] - first_row, target_E[start:stop]
+        log_probs.append(log_prob_RV[rows, targets])
+        best_R = log_prob_RV.to(logits_NV.dtype).argmax(-1)
+        hits.append(best_R[rows] == targets)
+    return torch.cat(log_probs), torch.cat(hits)
+
+
+def _summed(stream: Stream, log_prob_E: NDArray[np.float64], hit_E: NDArray[np.float64]) -> Scores:
+    count = stream.num_requests
+    owners = stream.entry_request_E
+    return Scores(
+        loglikelihood=np.bincount(owners, weights=log_prob_E, minlength=count).astype(np.float64),
+        greedy=np.bincount(owners, weights=1.0 - hit_E, minlength=count) == 0,
+    )
+
+
+def _first(key_values: KeyValues, length: int) -> KeyValues:
+    return [(key[:, :, :length], value[:, :, :length]) for key, value in key_values]
+
+
+def _weights_stamp(model: Any) -> int:
+    """Changes when a weight is written to or replaced, so that no key outlives its weights."""
+    return hash(tuple((each.data_ptr(), each._version) for each in model.parameters()))
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    text = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or (
+        "out of memory" in text or "can't allocate memory" in text
+    )

@@ -1,0 +1,245 @@
+"""The self-check: does the fast engine score this kind of model as the reference engine does?
+
+It runs the first time a (model class, config, dtype, device, versions) is met, on a few hundred
+short requests of every type, and its outcome is kept. Weights are no part of the key: what can go
+wrong (attention of another kind, a position rule, a head with a cap) is in the class and config.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import inspect
+import json
+import os
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lm_eval.api.instance import Instance
+from lm_eval.models.huggingface import HFLM
+
+from pyr.engines.fast.attention import UnsupportedAttention
+from pyr.engines.fast.lm import FastLM
+from pyr.engines.fast.plan import Budget
+from pyr.errors import MeasureError
+
+_VERSIONS = ("torch", "transformers", "lm_eval")
+_NEEDED = ("position_ids", "past_key_values", "logits_to_keep")
+_LENGTH_RULES = ("dynamic", "longrope")
+"""Rotary embeddings that depend on the longest sequence of a batch: HFLM's own scores do too."""
+
+_WINDOW = 48
+"""Tokens that both engines are told the model can take, so that long texts are cheap."""
+
+_BUDGET = Budget(tokens=96, scored=64, cell_rows=16)
+"""Small packs carry the spine from one to the next, small cells gather their keys."""
+
+_TEXT = (
+    "The river rose in the night and by morning the lower fields stood under water. Nobody in the "
+    "village could remember 1 such spring, though 3 or 4 of the oldest claimed to. They moved the "
+    'animals first: 12 cows, a horse, and the hens in baskets. "Leave the chairs!" shouted Anna; '
+    "but her brother had already tied them to the cart. def area(r):\n    return 3.14 * r ** 2\n"
+    "Question: what is the capital of France?\nAnswer: Paris. Das Wasser kam schnell und leise. "
+    "If x = 7 and y = 2 * x, then y + 1 equals 15. Once upon a time there was a small grey cat, "
+    "and it liked to sit by the window and watch the birds come and go in the rain."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Whether the fast engine may be used for a kind of model, and what was seen."""
+
+    agrees: bool
+    reason: str
+    requests: int = 0
+    largest_difference: float = 0.0
+
+
+def check(model: Any, tokenizer: Any) -> Outcome:
+    """The outcome for this kind of model, from the cache or by running the check now."""
+    reason = unsupported(model)
+    if reason:
+        return Outcome(False, reason)
+    file = _cache_folder() / f"{_key(model, tokenizer)}.json"
+    if file.is_file():
+        return Outcome(**json.loads(file.read_text(encoding="utf-8")))
+    outcome = run(model, tokenizer)
+    if np.isfinite(outcome.largest_difference):
+        _keep(file, outcome)
+    return outcome
+
+
+def unsupported(model: Any) -> str:
+    """Why the fast engine cannot run this model at all; empty if it may try."""
+    config = model.config.get_text_config(decoder=True)
+    if model.config.is_encoder_decoder:
+        return "it is an encoder-decoder"
+    if not model._supports_attention_backend:
+        return "its attention does not go through transformers' interface"
+    layers = getattr(config, "layer_types", None) or []
+    others = sorted({layer for layer in layers if layer != "full_attention"})
+    if others:
+        return f"it has layers of {', '.join(others)}"
+    if getattr(config, "sliding_window", None):
+        return "it attends to a sliding window"
+    rule = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
+    if rule in _LENGTH_RULES:
+        return f"its {rule} positions depend on the longest text of a batch"
+    lacking = [name for name in _NEEDED if name not in inspect.signature(model.forward).parameters]
+    return f"its forward takes no {', '.join(lacking)}" if lacking else ""
+
+
+def run(model: Any, tokenizer: Any) -> Outcome:
+    """Score the built-in requests with both engines and compare.
+
+    A request may differ by 2e-5 + 1e-6 |LL| plus four times what the reference differs from itself
+    between batch sizes, and in a dtype shorter than float32 by 0.02 more. In float32 no greedy flag
+    may differ.
+    """
+    short = model.dtype != torch.float32
+    reference = _reference(model, tokenizer, batch_size=8)
+    pairs, texts = _requests(reference)
+    expected, expected_rolling = _ask(reference, pairs, texts)
+    # Batch shape alone changes the last bits: what the reference differs from itself is no fault.
+    one_by_one, rolling = _ask(_reference(model, tokenizer, batch_size=1), pairs, texts)
+    noise = 4 * np.abs(one_by_one - expected)[:, 0].max()
+    noise_rolling = 4 * np.abs(rolling - expected_rolling).max()
+    allowed = 2e-5 + 1e-6 * np.abs(expected[:, 0]) + noise + (0.02 if short else 0.0)
+    allowed_rolling = 2e-5 + 1e-6 * np.abs(expected_rolling) + noise_rolling
+    allowed_rolling = allowed_rolling + (0.1 if short else 0.0)
+    fast = FastLM(model, tokenizer, budget=_BUDGET, max_length=_WINDOW)
+    try:
+        seen, seen_rolling = _ask(fast, pairs, texts)
+    except (UnsupportedAttention, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        return Outcome(False, f"it cannot be run packed: {_first_line(error)}", len(pairs))
+    except MeasureError:
+        # The reference says NaN as well: that is the weights, and no verdict on the engine.
+        if np.isfinite(expected).all() and np.isfinite(expected_rolling).all():
+            return Outcome(False, "packed it gives NaN", len(pairs))
+        return Outcome(True, "not verified: the model's logits are NaN", 0, float("nan"))
+    difference = np.abs(seen[:, 0] - expected[:, 0])
+    rolling_difference = np.abs(seen_rolling - expected_rolling)
+    largest = max(float(difference.max()), float(rolling_difference.max()))
+    num_requests = len(pairs) + len(texts)
+    flips = 0 if short else int((seen[:, 1] != expected[:, 1]).sum())
+    if flips or (difference > allowed).any() or (rolling_difference > allowed_rolling).any():
+        reason = f"scores differ from the reference engine's by up to {largest:.2g}"
+        return Outcome(False, f"{reason}, {flips} greedy flags differ", num_requests, largest)
+    return Outcome(True, "agrees with the reference engine", num_requests, largest)
+
+
+class _Quiet(HFLM):  # type: ignore[misc]
+    """HFLM without the bar that its rolling requests always show."""
+
+    def _loglikelihood_tokens(
+        self, requests: Any, disable_tqdm: bool = True, override_bs: int | None = None
+    ) -> Any:
+        return super()._loglikelihood_tokens(requests, True, override_bs)
+
+
+def _reference(model: Any, tokenizer: Any, batch_size: int) -> HFLM:
+    return _Quiet(
+        pretrained=model,
+        tokenizer=tokenizer,
+        batch_size=batch_size,
+        max_length=_WINDOW,
+        logits_cache=False,
+        softmax_dtype="float32",
+    )
+
+
+def _ask(
+    lm: Any, pairs: Sequence[tuple[str, str]], texts: Sequence[str]
+) -> tuple[np.ndarray[Any, np.dtype[np.float64]], np.ndarray[Any, np.dtype[np.float64]]]:
+    """[requests, (log-likelihood, flag)] of the pairs and [texts] of the rolling requests."""
+    asked = [Instance("loglikelihood", {}, pair, 0) for pair in pairs]
+    rolled = [Instance("loglikelihood_rolling", {}, (text,), 0) for text in texts]
+    answers = lm.loglikelihood(asked, disable_tqdm=True)
+    return np.asarray(answers, float), np.asarray(
+        lm.loglikelihood_rolling(rolled, disable_tqdm=True), float
+    )
+
+
+def _requests(lm: HFLM) -> tuple[list[tuple[str, str]], list[str]]:
+    """Shared contexts, shared shots, other splits, no context, duplicates, too long, and rolling.
+
+    Only requests that the tokenizer leaves a continuation for.
+    """
+    draw = random.Random(0)
+    words = _TEXT.split(" ")
+
+    def piece(least: int, most: int) -> str:
+        start = draw.randrange(len(words) - most)
+        return " ".join(words[start : start + draw.randint(least, most)])
+
+    pairs = []
+    for _ in range(25):
+        context = piece(1, 6)
+        pairs += [(context, " " + piece(1, 4)) for _ in range(4)]
+    shots = piece(14, 18)
+    for _ in range(10):
+        context = f"{shots} {piece(2, 4)}"
+        pairs += [(context, answer) for answer in (" A", " B", " yes", " " + piece(2, 3))]
+    whole = piece(12, 12)
+    pairs += [(whole[:cut], whole[cut:]) for cut in range(4, len(whole) - 4, 5)]
+    pairs += [("", piece(1, 4)) for _ in range(6)]
+    pairs += [(piece(50, 60), " " + piece(1, 6)) for _ in range(4)]
+    pairs += [(piece(2, 3) + " \n", piece(1, 2)) for _ in range(4)]
+    pairs += pairs[:6] + pairs[-6:]
+    draw.shuffle(pairs)
+    pairs = [pair for pair in pairs if _is_scorable(lm, pair)]
+    return pairs, ["", piece(1, 1), piece(20, 20), _TEXT]
+
+
+def _is_scorable(lm: HFLM, pair: tuple[str, str]) -> bool:
+    context, continuation = pair
+    if not context:
+        return len(lm.tok_encode(continuation, add_special_tokens=False)) > 1
+    before, after = lm._encode_pair(context, continuation)
+    return bool(before) and 0 < len(after) <= _WINDOW
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0][:120] if text else type(error).__name__
+
+
+# ------------------------------------------------------------------ what is kept
+
+
+def _cache_folder() -> Path:
+    """``$XDG_CACHE_HOME/pyr/selfcheck``, by default under ``~/.cache``."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "pyr" / "selfcheck"
+
+
+def _key(model: Any, tokenizer: Any) -> str:
+    """sha256 of all that the outcome depends on, this package's own files included."""
+    config = model.config.to_dict()
+    config.pop("_name_or_path", None)
+    device = model.device.type
+    own = sorted(Path(__file__).parent.glob("*.py"))
+    ingredients = {
+        "class": type(model).__qualname__,
+        "config": config,
+        "vocabulary": len(tokenizer),
+        "dtype": str(model.dtype),
+        "device": torch.cuda.get_device_name() if device == "cuda" else device,
+        "versions": {name: importlib.metadata.version(name) for name in _VERSIONS},
+        "engine": [hashlib.sha256(file.read_bytes()).hexdigest() for file in own],
+    }
+    text = json.dumps(ingredients, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _keep(file: Path, outcome: Outcome) -> None:
+    kept = {name: getattr(outcome, name) for name in Outcome.__dataclass_fields__}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    spare = file.with_suffix(f".{os.getpid()}.tmp")
+    spare.write_text(json.dumps(kept, indent=1), encoding="utf-8")
+    spare.replace(file)

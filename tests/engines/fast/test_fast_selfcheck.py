@@ -1,0 +1,123 @@
+"""The self-check: what it accepts, what it refuses, and that its outcome is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from factories_fast import TOKENIZER, UNSUPPORTED, tiny_model
+
+from pyr.checkpoint import identify
+from pyr.engines import EngineSettings
+
+CPU = EngineSettings(device="cpu", dtype="float32")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "pyr" / "selfcheck"
+
+
+@pytest.mark.parametrize("family", ["arcee", "gpt2"])
+def test_plain_causal_models_agree_with_the_reference(family: str) -> None:
+    from pyr.engines.fast.selfcheck import run
+
+    outcome = run(tiny_model(family, max_position_embeddings=2048), TOKENIZER)
+    assert outcome.agrees, outcome.reason
+    assert outcome.requests > 150
+
+
+@pytest.mark.parametrize("family", UNSUPPORTED)
+def test_other_attention_is_refused_before_it_is_run(family: str) -> None:
+    from pyr.engines.fast.selfcheck import unsupported
+
+    assert unsupported(tiny_model(family))
+
+
+def test_positions_that_depend_on_the_batch_are_refused() -> None:
+    from pyr.engines.fast.selfcheck import unsupported
+
+    dynamic = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}
+    assert "dynamic" in unsupported(tiny_model("llama", rope_parameters=dynamic))
+
+
+def test_a_model_that_is_scored_otherwise_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pyr.engines.fast.selfcheck import run
+
+    model = tiny_model("llama", max_position_embeddings=2048)
+    forward = model.forward
+
+    def without_positions(*args, position_ids=None, **kwargs):
+        return forward(*args, **kwargs)
+
+    monkeypatch.setattr(model, "forward", without_positions)
+    outcome = run(model, TOKENIZER)
+    assert not outcome.agrees
+    assert "differ" in outcome.reason
+
+
+def test_a_model_that_fails_when_packed_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pyr.engines.fast.selfcheck import run
+
+    model = tiny_model("llama", max_position_embeddings=2048)
+    forward = model.forward
+
+    def no_extras(input_ids):
+        return forward(input_ids)
+
+    monkeypatch.setattr(model, "forward", no_extras)
+    assert "cannot be run packed" in run(model, TOKENIZER).reason
+
+
+def test_nan_weights_are_no_verdict_on_the_engine(own_cache: Path) -> None:
+    import torch
+
+    from pyr.engines.fast.selfcheck import check
+
+    model = tiny_model("llama", max_position_embeddings=2048)
+    with torch.no_grad():
+        model.model.norm.weight.fill_(float("nan"))
+    assert check(model, TOKENIZER).agrees
+    assert not list(own_cache.glob("*"))
+
+
+def test_the_outcome_is_kept_and_found_again(own_cache: Path, monkeypatch) -> None:
+    from pyr.engines.fast import selfcheck
+
+    model = tiny_model("llama", max_position_embeddings=2048)
+    first = selfcheck.check(model, TOKENIZER)
+    assert len(list(own_cache.glob("*.json"))) == 1
+    monkeypatch.setattr(selfcheck, "run", None)
+    assert selfcheck.check(model, TOKENIZER) == first
+
+
+def test_another_config_is_another_check() -> None:
+    from pyr.engines.fast import selfcheck
+
+    keys = {
+        selfcheck._key(tiny_model("llama", num_hidden_layers=layers), TOKENIZER)
+        for layers in (1, 2)
+    }
+    assert len(keys) == 2
+
+
+def test_the_engine_opens_a_checkpoint(tiny_checkpoint: Path) -> None:
+    from pyr.engines.fast import open_fast
+    from pyr.engines.fast.lm import FastLM
+
+    lm = open_fast(identify(tiny_checkpoint), CPU)
+    assert isinstance(lm, FastLM)
+    assert lm.notes == []
+
+
+def test_an_unsupported_model_gets_the_reference_engine_and_a_note(tmp_path: Path) -> None:
+    from pyr.engines.fast import open_fast
+    from pyr.engines.fast.lm import FastLM
+
+    folder = tmp_path / "mistral"
+    tiny_model("mistral").save_pretrained(folder)
+    TOKENIZER.save_pretrained(folder)
+    lm = open_fast(identify(folder), CPU)
+    assert not isinstance(lm, FastLM)
+    assert "sliding window" in lm.notes[0]
