@@ -26,7 +26,7 @@ def test_an_unknown_suite_is_answered_with_the_nearest_name() -> None:
     with pytest.raises(ContentError) as caught:
         content.find("smok", kind="suite", folder="evals/suites")
     assert caught.value.text().splitlines()[0] == "suite 'smok' not found."
-    assert "did you mean: smoke?" in caught.value.text()
+    assert "did you mean: smoke" in caught.value.text()
 
 
 def test_an_unknown_key_is_answered_with_the_nearest_key(tmp_path: Path) -> None:

@@ -61,13 +61,7 @@ def generate_until(
     Out of memory halves the limits and goes on.
     Raises MeasureError for logits that are no numbers, ContentError for unknown options.
     """
-    device = str(model.device.type)
-    limits = Limits(
-        slots or _SLOTS.get(device, _SLOTS_ON_DEVICE),
-        batch_tokens,
-        prefill_tokens or _PREFILL_TOKENS.get(device, _PREFILL_TOKENS_ON_DEVICE),
-        _BLOCK_TOKENS.get(device, _BLOCK_TOKENS_ON_DEVICE),
-    )
+    limits = _limits(str(model.device.type), slots, batch_tokens, prefill_tokens)
     encoded = _encode(tokenizer, [request.args[0] for request in requests], add_bos_token)
     kinds = _Kinds(model, tokenizer, max_gen_toks)
     answers: dict[str, Answer] = {}
@@ -92,6 +86,18 @@ def generate_until(
             )
     Decoder(model, limits).run([answer for answer in answers.values() if answer.max_tokens > 0])
     return [answers[key].stops.text(answers[key].tokens) for key in keys]
+
+
+def _limits(
+    device: str, slots: int | None, batch_tokens: int, prefill_tokens: int | None
+) -> Limits:
+    """The limits given, or what measured best on this kind of device."""
+    return Limits(
+        slots or _SLOTS.get(device, _SLOTS_ON_DEVICE),
+        batch_tokens,
+        prefill_tokens or _PREFILL_TOKENS.get(device, _PREFILL_TOKENS_ON_DEVICE),
+        _BLOCK_TOKENS.get(device, _BLOCK_TOKENS_ON_DEVICE),
+    )
 
 
 def _name(request: Any) -> str:
