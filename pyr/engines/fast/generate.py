@@ -53,8 +53,7 @@ def generate_until(
         given twice is a repeat of it, and drawn anew if its options sample.
     max_length: tokens that the model can hold, prompt and answer together.
     slots: rows decoded together at most; by default what is fastest on the model's device.
-    batch_tokens: bound of the key/value cache, in tokens over all rows; one row may always be
-        as long as it must.
+    batch_tokens: bound of the key/value cache over all rows; one row may be as long as it must.
     prefill_tokens: prompt tokens computed in one pass at most, a longer prompt excepted.
     max_gen_toks: answer length where the options name none (HFLM's own default is 256).
     add_bos_token: as in HFLM; a context that begins with it gets no second one.
@@ -65,8 +64,7 @@ def generate_until(
     encoded = _encode(tokenizer, [request.args[0] for request in requests], add_bos_token)
     kinds = _Kinds(model, tokenizer, max_gen_toks)
     answers: dict[str, Answer] = {}
-    keys: list[str] = []
-    repeats: Counter[int] = Counter()
+    keys, repeats = list[str](), Counter[int]()
     for request in requests:
         context, options = request.args
         kind = kinds.of(options)
