@@ -1,4 +1,4 @@
-.PHONY: demo test check bench report-example clean
+.PHONY: demo test check report-example parity clean
 
 demo: .venv/.ready
 	.venv/bin/pyr demo
@@ -10,6 +10,12 @@ check: .venv/.ready
 	.venv/bin/ruff format --check .
 	.venv/bin/ruff check .
 	.venv/bin/mypy
+
+report-example: demo
+	cp reports/demo/report.html reports/demo/report.md reports/example/
+
+parity: .venv/.ready
+	.venv/bin/python tests/bench/parity.py $(CHECKPOINT) --datasets $(DATASETS)
 
 clean:
 	rm -rf .venv .cache dist build
