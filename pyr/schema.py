@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 State = Literal["pass", "fail", "unclear"]
 Better = Literal["higher", "lower"]
@@ -156,18 +156,35 @@ class Rule(Strict):
     """``module:function``, called with the Comparison; returns a Finding."""
     why: str = ""
 
+    @property
+    def word(self) -> str:
+        """The one word given."""
+        return next(word for word in _WORDS if getattr(self, word) is not None)
+
     @model_validator(mode="after")
     def _exactly_one_word(self) -> Rule:
-        words = ("at_least", "at_most", "not_worse_by", "better_by", "call")
-        given = [word for word in words if getattr(self, word) is not None]
+        given = [word for word in _WORDS if getattr(self, word) is not None]
         if len(given) != 1:
             found = ", ".join(given) or "none"
-            raise ValueError(f"a rule needs exactly one of {', '.join(words)}; found {found}")
+            raise ValueError(f"a rule needs exactly one of {', '.join(_WORDS)}; found {found}")
         return self
 
 
+_WORDS = ("at_least", "at_most", "not_worse_by", "better_by", "call")
+_ALLOWED = {
+    "guards": _WORDS,
+    "floors": ("at_least", "at_most", "call"),
+    "keeps": ("not_worse_by", "call"),
+    "teaches": ("better_by", "call"),
+}
+"""The parts of a gate in the order they are judged, and the words that each may use."""
+
+
 class Gate(Strict):
-    """What a checkpoint must satisfy before training may go on."""
+    """What a checkpoint must satisfy before training may go on: what its phase is for.
+
+    A part of one rule may be written without its dash.
+    """
 
     name: str
     description: str = ""
@@ -175,15 +192,70 @@ class Gate(Strict):
     """Level of every one-sided bound."""
     unclear: Literal["block", "allow"] = "block"
     """Whether a finding that cannot be decided keeps the gate closed."""
-    rules: list[Rule] = Field(min_length=1)
+    teaches: list[Rule] = Field(default_factory=list)
+    """What the phase must have improved: ``better_by``."""
+    keeps: list[Rule] = Field(default_factory=list)
+    """What it may not have cost: ``not_worse_by``."""
+    floors: list[Rule] = Field(default_factory=list)
+    """What no checkpoint may fall below, or rise above: ``at_least``, ``at_most``."""
+    guards: list[Rule] = Field(default_factory=list)
+    """Health, tokenizer, throughput, memory: any word."""
+
+    @property
+    def parts(self) -> dict[str, list[Rule]]:
+        """The rules by part, in the order they are judged."""
+        return {part: getattr(self, part) for part in _ALLOWED}
+
+    @property
+    def rules(self) -> list[Rule]:
+        """All rules, in the order they are judged."""
+        return [rule for rules in self.parts.values() for rule in rules]
+
+    @field_validator("teaches", "keeps", "floors", "guards", mode="before")
+    @classmethod
+    def _one_rule_needs_no_list(cls, raw: Any) -> Any:
+        return [raw] if isinstance(raw, dict) else raw
+
+    @model_validator(mode="after")
+    def _parts_use_their_words(self) -> Gate:
+        if not self.rules:
+            raise ValueError(f"a gate needs a rule in one of {', '.join(_ALLOWED)}")
+        for part, rules in self.parts.items():
+            for rule in rules:
+                if rule.word not in _ALLOWED[part]:
+                    asked = " or ".join(_ALLOWED[part])
+                    raise ValueError(f"{part}: {rule.measure} says {rule.word}, not {asked}")
+        return self
 
 
 # ------------------------------------------------------------------ what is found
 
 
 @dataclass(frozen=True, slots=True)
+class Shares:
+    """What a graded measure is made of, for exact limits: shares of the items."""
+
+    gained: float
+    """Right only for the candidate; of a single run, the share that is right."""
+    lost: float | None
+    """Right only for the baseline; None for a single run."""
+    n: float
+    """Independent items that would say as much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """How much a number differs from one checkpoint to the next for no lasting reason."""
+
+    sd: float
+    """Standard deviation that this adds to the estimate, beyond that of its items."""
+    checkpoints: int
+    """How many checkpoints it was measured on."""
+
+
+@dataclass(frozen=True, slots=True)
 class Estimate:
-    """A number with its standard error. `clusters` - 1 are its degrees of freedom.
+    """A number with the standard error of its items. `clusters` - 1 are its degrees of freedom.
 
     `n` and `clusters` are 0 where the source does not state them: the normal distribution is used.
     """
@@ -192,6 +264,11 @@ class Estimate:
     se: float
     n: int
     clusters: int
+    skew: float = 0.0
+    """Skewness of the value's distribution, as far as the items tell."""
+    shares: Shares | None = None
+    noise: Noise | None = None
+    """None where nothing is known of other checkpoints: the error is that of the items alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +316,19 @@ class Finding:
     """Items that would decide an unclear finding, if the observed value were the true one."""
     sentence: str
     why: str = ""
+    part: str = ""
+    """The part of the gate that the rule stands in: teaches, keeps, floors or guards."""
+    p_fail: float | None = None
+    """One-sided p-value of what the rule asks; None where nothing was tested."""
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """A person's decision to go on in spite of a verdict."""
+
+    reason: str
+    when: str
+    """ISO 8601, UTC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,4 +341,14 @@ class Verdict:
     state: State
     findings: Sequence[Finding]
     digests: Mapping[str, str] = field(default_factory=dict)
-    """sha256 of gate, suite, both checkpoints and both runs' records."""
+    """sha256 of gate, suite, both checkpoints, and the records of every run it rests on."""
+    history: Sequence[str] = ()
+    """Runs that the checkpoint noise was measured on."""
+    means: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """What a run that is a mean of several is made of, by its id."""
+    accepted: Acceptance | None = None
+
+    @property
+    def opens(self) -> bool:
+        """True if training may go on."""
+        return self.state == "pass" or self.accepted is not None

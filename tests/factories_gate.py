@@ -13,7 +13,8 @@ from pyr.schema import Aggregate, Gate, Rule
 
 
 def a_gate(*rules, **changes):
-    return Gate(name="gate", rules=[Rule(**rule) for rule in rules], **changes)
+    """A gate whose rules stand as guards, where every word may stand."""
+    return Gate(name="gate", guards=[Rule(**rule) for rule in rules], **changes)
 
 
 def verdict(rule, candidate, baseline=None, **changes):

@@ -31,16 +31,16 @@ def test_an_unknown_suite_is_answered_with_the_nearest_name() -> None:
 
 def test_an_unknown_key_is_answered_with_the_nearest_key(tmp_path: Path) -> None:
     file = tmp_path / "gate.yaml"
-    file.write_text("rules: [{measure: a/b, at_leest: 1}]")
+    file.write_text("floors: [{measure: a/b, at_leest: 1}]")
     with pytest.raises(ContentError) as caught:
         content.read(file, Gate)
-    assert "unknown key 'rules.0.at_leest'" in caught.value.what
+    assert "unknown key 'floors.0.at_leest'" in caught.value.what
     assert caught.value.remedy == "did you mean: at_least, at_most?"
 
 
 def test_a_rule_needs_exactly_one_word(tmp_path: Path) -> None:
     file = tmp_path / "gate.yaml"
-    file.write_text("rules: [{measure: a/b, at_least: 1, at_most: 2}]")
+    file.write_text("floors: [{measure: a/b, at_least: 1, at_most: 2}]")
     with pytest.raises(ContentError, match="exactly one of"):
         content.read(file, Gate)
 

@@ -4,23 +4,41 @@ One estimator serves every measure: the weighted mean sum(v w) / sum(w), with th
 standard error of a ratio, clustered. Two runs are paired item by item wherever both hold the same
 items, asked the same way.
 
-    statistics.py    numbers in, numbers out: standard errors, limits, p-values, corrections
+    statistics.py    numbers in, numbers out: means, standard errors, shares, corrections
+    limits.py        estimates -> confidence limits and p-values
     measures.py      one run's records -> an estimate for every task and group
     differences.py   two runs' estimates -> a Comparison for every measure
+    noise.py         a training's checkpoints -> how much scores differ for no lasting reason
+    averages.py      the last few checkpoints as one candidate
+    chance.py        what guessing would score
 """
 
+from pyr.compare.averages import average, average_of, averaged
+from pyr.compare.chance import chances
 from pyr.compare.differences import OTHER_DOCUMENTS, OTHER_PROMPTS, compare
-from pyr.compare.measures import estimate
-from pyr.compare.statistics import Interval, benjamini_hochberg, holm, interval, quantile
+from pyr.compare.limits import Interval, interval, noise_reach, one_sided_p, reach
+from pyr.compare.measures import COUNTED, estimate
+from pyr.compare.noise import lineage, trail, with_noise
+from pyr.compare.statistics import benjamini_hochberg, holm
 
 __all__ = [
+    "COUNTED",
     "OTHER_DOCUMENTS",
     "OTHER_PROMPTS",
     "Interval",
+    "average",
+    "average_of",
+    "averaged",
     "benjamini_hochberg",
+    "chances",
     "compare",
     "estimate",
     "holm",
     "interval",
-    "quantile",
+    "lineage",
+    "noise_reach",
+    "one_sided_p",
+    "reach",
+    "trail",
+    "with_noise",
 ]

@@ -6,16 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pyr.compare.measures import Items, Measured, measures
-from pyr.compare.statistics import (
-    clustered_se,
-    graded,
-    graded_pairs_se,
-    interval,
-    mcnemar,
-    p_value,
-    ratio,
-)
+from pyr.compare.limits import interval, mcnemar, p_value
+from pyr.compare.measures import Items, Measured, measures, with_shares
+from pyr.compare.statistics import graded, ratio, shares, spread
 from pyr.schema import Comparison, Estimate
 from pyr.store import Results
 
@@ -128,18 +121,24 @@ def _asked_differently(ours: Items, others: Items) -> str:
 
 def _paired(ours: Items, others: Items, *, census: bool) -> _Difference:
     here, there = ratio(ours.values, ours.weights), ratio(others.values, others.weights)
-    se = clustered_se(here.residuals - there.residuals, ours.clusters)
-    changes = ours.values - others.values
-    grades = graded(ours.values) and graded(others.values)
-    if grades and np.array_equal(ours.weights, others.weights):
-        se = max(se, graded_pairs_se(changes, ours.weights))
-    clusters = len(np.unique(ours.clusters))
-    delta = Estimate(here.mean - there.mean, 0.0 if census else se, len(changes), clusters)
+    changes, value = ours.values - others.values, here.mean - there.mean
+    error = spread(here.residuals - there.residuals, ours.clusters)
+    delta = Estimate(value, error.se, len(changes), error.clusters, skew=error.skew)
+    if census:
+        delta = Estimate(value, 0.0, len(changes), error.clusters)
+    elif np.isfinite(error.se) and _grades(ours, others):
+        counted = shares(changes, ours.weights, ours.clusters, error, paired=True)
+        delta = with_shares(delta, counted)
     p = p_value(delta)
-    single = clusters == len(changes) > 1
+    single = error.clusters == len(changes) > 1
     if single and _plain(ours) and _plain(others) and np.count_nonzero(changes) < _FEW_CHANGED:
         p = mcnemar(int((changes > 0).sum()), int((changes < 0).sum()))
     return _Difference(delta, True, p)
+
+
+def _grades(ours: Items, others: Items) -> bool:
+    equal = np.array_equal(ours.weights, others.weights)
+    return equal and graded(ours.values) and graded(others.values)
 
 
 def _plain(items: Items) -> bool:

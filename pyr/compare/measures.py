@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from pyr.compare.statistics import Codes, Floats, clustered_se, graded_se, ratio
+from pyr.compare.limits import half_width
+from pyr.compare.statistics import Codes, Floats, graded, ratio, shares, spread
 from pyr.errors import MeasureError
-from pyr.schema import Better, Estimate
+from pyr.schema import Better, Estimate, Shares
 from pyr.store import Results
 
 
@@ -58,8 +59,8 @@ class Measured:
 
     @property
     def census(self) -> bool:
-        """Health checks look at all there is: nothing is sampled, so that there is no error."""
-        return self.unit == "check"
+        """Health checks and bytes are counted, not sampled, so that there is no error."""
+        return self.unit in COUNTED
 
 
 _USED = [
@@ -75,6 +76,9 @@ _USED = [
     "doc_hash",
     "prompt_hash",
 ]
+
+COUNTED = ("check", "bytes")
+"""Units of what is counted whole."""
 
 Measures = dict[tuple[str, str], Measured]
 """By task (or group) and metric."""
@@ -191,11 +195,25 @@ def _measure(records: pd.DataFrame, rows: npt.NDArray[np.intp], items: Items) ->
         return dataclasses.replace(measured, fault=fault)
     if not items.weights.any():
         return dataclasses.replace(measured, fault="all weights are zero")
+    return dataclasses.replace(measured, estimate=_score(items, measured.census), items=items)
+
+
+def _score(items: Items, census: bool) -> Estimate:
     found = ratio(items.values, items.weights)
-    se = max(clustered_se(found.residuals, items.clusters), graded_se(items.values, items.weights))
-    clusters = len(np.unique(items.clusters))
-    whole = Estimate(found.mean, 0.0 if measured.census else se, len(rows), clusters)
-    return dataclasses.replace(measured, estimate=whole, items=items)
+    error = spread(found.residuals, items.clusters)
+    n = len(items.values)
+    if census:
+        return Estimate(found.mean, 0.0, n, error.clusters)
+    plain = Estimate(found.mean, error.se, n, error.clusters, skew=error.skew)
+    if not (np.isfinite(error.se) and graded(items.values)):
+        return plain
+    counted = shares(items.values, items.weights, items.clusters, error, paired=False)
+    return with_shares(plain, counted)
+
+
+def with_shares(estimate: Estimate, found: Shares) -> Estimate:
+    """The estimate with exact limits, and the standard error that goes with them."""
+    return dataclasses.replace(estimate, se=half_width(found), skew=0.0, shares=found)
 
 
 def _refuse_twins(records: pd.DataFrame, rows: npt.NDArray[np.intp], items: Items) -> None:

@@ -1,8 +1,9 @@
 """Whether a checkpoint may go on: rules -> findings -> one verdict.
 
-A rule names measures (``task/metric``, globs as in the shell; ``*`` also crosses a slash) and what
-must hold of each. A group's pooled row is a measure like any other: ``blimp/acc``. Every rule is a
-half line of allowed values, and a finding is three-valued:
+A gate has four parts: what its phase *teaches*, what it *keeps*, the *floors* of every score, and
+the *guards* of health and cost. A rule names measures (``task/metric``, globs as in the shell;
+``*`` also crosses a slash) and what must hold of each. A group's pooled row is a measure like any
+other: ``blimp/acc``. Every rule is a half line of allowed values, and a finding is three-valued:
 
     word            of               allowed                    (better: higher)
     at_least x      the score        score >= x
@@ -11,21 +12,40 @@ half line of allowed values, and a finding is three-valued:
     better_by m     the difference   delta >   m                a gain of m itself is not enough
 
     pass     the one-sided bound at the gate's confidence lies inside
-    fail     the bound on the other side lies outside
-    unclear  neither, or something stands in the way: a score that is missing, partial, not finite
-             or of one item, a run that was broken off, other documents, other prompts
+    fail     the bound on the other side lies outside, also as one of many (Holm)
+    unclear  neither, or something stands in the way: a score that is missing, partial, not finite,
+             at chance or of one item, a run that was broken off, other documents, prompts or suites
 
-For ``better: lower`` the last two are mirrored. Passing needs every rule to pass, so that no
-correction for many rules is needed against a false pass (an intersection-union test: Berger 1982,
-Technometrics 24). A broken health check fails whatever else is missing.
+For ``better: lower`` the last two are mirrored. A broken health check fails whatever else is
+missing.
 
-    verdict.py     the rules on the bench: what they match, what stands in the way, the verdict
+    assess.py      two runs -> comparisons, noise, verdict: the one way that every verb goes
+    verdict.py     the rules on the bench: what they match, the findings, the verdict
+    obstacles.py   what keeps a rule from being judged, or from passing
     rules.py       one rule against one estimate: the allowed values, the state, the n needed
+    families.py    many rules: Holm on the side that fails
+    power.py       what a gate can resolve, before anything is measured
+    sequential.py  stages: deciding early without paying for having looked
+    bisect.py      the first bad one of a training's checkpoints
+    record.py      verdicts on disk: read, overruled, recomputed
     sentences.py   findings in words
-    health.py      the rule that every gate has
+    health.py      the guard that every gate has
 """
 
+from pyr.gate.assess import Assessment, assess
 from pyr.gate.health import with_health
+from pyr.gate.record import accept, as_json, read_verdict, still_accepted, verify
 from pyr.gate.verdict import judge, verdict_state
 
-__all__ = ["judge", "verdict_state", "with_health"]
+__all__ = [
+    "Assessment",
+    "accept",
+    "as_json",
+    "assess",
+    "judge",
+    "read_verdict",
+    "still_accepted",
+    "verdict_state",
+    "verify",
+    "with_health",
+]

@@ -6,7 +6,7 @@ from pyr.schema import Gate, Rule, Run
 
 
 def with_health(gate: Gate, run: Run) -> Gate:
-    """The gate with a rule that every health check holds, unless it has one.
+    """The gate with a guard that every health check holds, unless it has one.
 
     An imported run has no health records, and nothing to be said of them.
     """
@@ -14,4 +14,4 @@ def with_health(gate: Gate, run: Run) -> Gate:
     if named or run.checkpoint.format == "imported":
         return gate
     health = Rule(measure="health/*", at_least=1, why="a broken checkpoint has no scores")
-    return gate.model_copy(update={"rules": [health, *gate.rules]})
+    return gate.model_copy(update={"guards": [health, *gate.guards]})

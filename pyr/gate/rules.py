@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from pyr.compare import Interval, quantile
+from pyr.compare import Interval, noise_reach, one_sided_p, reach
 from pyr.schema import Comparison, Estimate, Rule, State
 
 
@@ -56,15 +56,53 @@ def deciding_limit(asked: Demand, limits: Interval, state: State) -> float | Non
     return limit if math.isfinite(limit) else None
 
 
-def n_needed(asked: Demand, observed: Estimate, confidence: float) -> int | None:
+def p_fail(asked: Demand, observed: Estimate) -> float | None:
+    """One-sided p-value that the true value is allowed; None for a census, or without an error."""
+    if is_census(observed):
+        return None
+    return one_sided_p(observed, asked.bound, asked.side)
+
+
+def is_census(observed: Estimate) -> bool:
+    """True if nothing was sampled, so that the value is known."""
+    return observed.se == 0 and observed.shares is None and observed.noise is None
+
+
+def n_needed(asked: Demand, observed: Estimate, tail: float) -> int | None:
     """Items that would decide the rule if the observed value were the true one.
 
-    The standard error falls with sqrt(n) if clusters grow in step: n (q se / gap)^2 items, where
-    gap is the way from the value to the bound. None on the bound itself, or without an n or se.
-    Up to a few times too many where no answer changed, as that error falls with n.
+    The items' part of the error falls with sqrt(n) if clusters grow in step, checkpoint noise does
+    not: n reach^2 / (gap^2 - drift^2) items, where gap is the way from the value to the bound. None
+    on the bound itself, where the noise alone is wider than the gap, or without an n or se. Up to a
+    few times too many where few answers changed, as that error falls faster.
     """
-    gap = abs(observed.value - asked.bound)
-    if gap == 0 or observed.n == 0 or not math.isfinite(observed.se):
+    spare = _gap(asked, observed) ** 2 - noise_reach(observed.noise, tail) ** 2
+    if spare <= 0 or observed.n == 0 or not math.isfinite(observed.se):
         return None
-    reach = quantile(observed, confidence, sides=1) * observed.se
-    return math.ceil(observed.n * (reach / gap) ** 2)
+    return math.ceil(observed.n * _reach(asked, observed, tail) ** 2 / spare)
+
+
+def more_needed(asked: Demand, observed: Estimate, tail: float) -> str:
+    """What would decide the rule, in words: items, checkpoints, or that nothing would."""
+    gap, drift = _gap(asked, observed), noise_reach(observed.noise, tail)
+    if not math.isfinite(observed.se):
+        return "its standard error is unknown"
+    if gap == 0:
+        return "no number of items would decide it, as what was observed is the bound itself"
+    if gap <= drift:
+        k = math.ceil((drift / gap) ** 2) + 1
+        return f"no number of items would decide it, but means of {k} checkpoints might"
+    if observed.n == 0:
+        times = _reach(asked, observed, tail) ** 2 / (gap**2 - drift**2)
+        return f"{times:.2g} times its items would decide it"
+    return ""
+
+
+def _gap(asked: Demand, observed: Estimate) -> float:
+    return abs(observed.value - asked.bound)
+
+
+def _reach(asked: Demand, observed: Estimate, tail: float) -> float:
+    """How far the items' error reaches towards the bound."""
+    side: Literal["above", "below"] = "above" if asked.bound > observed.value else "below"
+    return reach(observed, tail, side)

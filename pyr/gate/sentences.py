@@ -6,7 +6,7 @@ import math
 
 import pandas as pd
 
-from pyr.compare import Interval
+from pyr.compare import COUNTED, Interval
 from pyr.gate.rules import is_relative
 from pyr.schema import Comparison, Estimate, Rule, State
 
@@ -18,11 +18,12 @@ def rule_in_words(rule: Rule) -> str:
 
 
 def judged(
-    rule: Rule, row: Comparison, limits: Interval, state: State, *, level: str, n_needed: int | None
+    rule: Rule, row: Comparison, limits: Interval, state: State, *, level: str, needed: str
 ) -> str:
     """``sciq/acc fell by 0.076 (95% bounds -0.108 to -0.044, n=1000, paired): more than ...``.
 
-    limits: one-sided, of the delta for a relative rule, else of the score; level: ``95%``.
+    limits: one-sided, of the delta for a relative rule, else of the score; level: ``95%``; needed:
+    what would decide an unclear finding, in words.
     """
     observed = row.delta if is_relative(rule) else row.candidate
     assert observed is not None
@@ -32,11 +33,20 @@ def judged(
         seen = _movement(observed.value, decimals)
     basis = _basis(rule, row, observed, limits, level)
     sentence = f"{row.measure} {seen} ({basis}): {_judgement(rule, state)}"
-    if state == "unclear" and not math.isfinite(observed.se):
-        sentence += ", as its standard error is unknown"
-    if n_needed is not None:
-        sentence += f"; about {_roughly(n_needed):,} items would decide it"
-    return f"{sentence}."
+    return f"{sentence}; {needed}." if needed else f"{sentence}."
+
+
+def items_needed(n: int) -> str:
+    """``about 1,300 items would decide it``."""
+    return f"about {_roughly(n):,} items would decide it"
+
+
+def one_of_many(sentence: str, count: int, needed: str) -> str:
+    """A finding that would fail alone, but may be chance as one of `count` that were tested."""
+    return (
+        f"{sentence[:-1]}, if this were the only rule; as one of {count} that may fail, it is not "
+        f"certain enough; {needed}."
+    )
 
 
 def not_judged(measure: str, reason: str) -> str:
@@ -66,6 +76,8 @@ def broken(row: Comparison, failed: pd.DataFrame) -> str:
 def _basis(rule: Rule, row: Comparison, observed: Estimate, limits: Interval, level: str) -> str:
     if row.unit == "check":
         return f"all {observed.n} checks"
+    if row.unit in COUNTED:
+        return "counted"
     parts = []
     if math.isfinite(observed.se):
         decimals = _decimals((limits.high - limits.low) / 2)
@@ -75,7 +87,16 @@ def _basis(rule: Rule, row: Comparison, observed: Estimate, limits: Interval, le
     parts.append(f"n={observed.n}" if observed.n else "n unknown")
     if is_relative(rule):
         parts.append("paired" if row.paired else "unpaired")
+    if math.isfinite(observed.se):
+        parts.append(_noises(observed))
     return ", ".join(parts)
+
+
+def _noises(observed: Estimate) -> str:
+    """Which errors the bounds hold."""
+    if observed.noise is None:
+        return "item noise"
+    return f"noise of items and of {observed.noise.checkpoints} checkpoints"
 
 
 def _judgement(rule: Rule, state: State) -> str:

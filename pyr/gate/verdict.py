@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from pyr.compare import OTHER_DOCUMENTS, OTHER_PROMPTS, interval
+from pyr.compare import average_of, interval
 from pyr.errors import ContentError, did_you_mean
-from pyr.gate import rules, sentences
+from pyr.gate import families, rules, sentences
+from pyr.gate.obstacles import Bench, bar_to_pass, obstacle, skipped
 from pyr.schema import Comparison, Finding, Gate, Rule, State, Verdict
 from pyr.store import Results
 from pyr.store.table import records_digest
@@ -20,36 +21,39 @@ _MISTAKES = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeErr
 """What a rule's own function may raise by mistake."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Bench:
-    """What the rules are judged on."""
-
-    gate: Gate
-    candidate: Results
-    baseline: Results | None
-    comparisons: Sequence[Comparison]
-
-
 def judge(
     gate: Gate,
     candidate: Results,
     baseline: Results | None,
     comparisons: Sequence[Comparison],
+    *,
+    history: Sequence[Results] = (),
+    chances: Mapping[str, float] | None = None,
 ) -> Verdict:
     """The gate's answer on a candidate: one finding for every rule and measure it matches.
 
-    comparisons: as `compare(candidate, baseline)` gives them.
+    comparisons: as `compare` gives them, or `with_noise` of these and `history`; what the verdict
+    rests on is digested. chances: what guessing scores, by measure.
     Raises ContentError if a rule's `call` cannot be called.
     """
-    bench = _Bench(gate, candidate, baseline, comparisons)
-    findings = [finding for rule in gate.rules for finding in _findings(bench, rule)]
+    bench = Bench(gate, candidate, baseline, comparisons, chances or {})
+    findings = [
+        dataclasses.replace(finding, part=part)
+        for part, members in gate.parts.items()
+        for rule in members
+        for finding in _findings(bench, rule)
+    ]
+    findings = families.corrected(findings, 1 - gate.confidence)
+    runs = [candidate.run, *([baseline.run] if baseline else [])]
     return Verdict(
         gate=gate.name,
         run=candidate.run.id,
         baseline=baseline.run.id if baseline else "",
         state=verdict_state([finding.state for finding in findings], unclear=gate.unclear),
         findings=findings,
-        digests=_digests(bench),
+        digests=_digests(bench, history),
+        history=tuple(each.run.id for each in history),
+        means={run.id: average_of(run) for run in runs if average_of(run)},
     )
 
 
@@ -62,7 +66,7 @@ def verdict_state(states: Sequence[State], *, unclear: Literal["block", "allow"]
     return "pass"
 
 
-def _digests(bench: _Bench) -> dict[str, str]:
+def _digests(bench: Bench, history: Sequence[Results]) -> dict[str, str]:
     """sha256 of all that the verdict rests on."""
     gate = bench.gate.model_dump_json().encode()
     digests = {"gate": hashlib.sha256(gate).hexdigest()}
@@ -71,18 +75,21 @@ def _digests(bench: _Bench) -> dict[str, str]:
             digests[f"{who}_checkpoint"] = results.run.checkpoint.digest
             digests[f"{who}_suite"] = results.run.suite_digest
             digests[f"{who}_records"] = records_digest(results)
+    if history:
+        records = "".join(records_digest(each) for each in history).encode()
+        digests["history_records"] = hashlib.sha256(records).hexdigest()
     return digests
 
 
 # ------------------------------------------------------------------ findings
 
 
-def _findings(bench: _Bench, rule: Rule) -> Iterator[Finding]:
+def _findings(bench: Bench, rule: Rule) -> Iterator[Finding]:
     matched = [row for row in bench.comparisons if fnmatchcase(row.measure, rule.measure)]
     for row in matched:
         yield _finding(bench, rule, row)
     seen = {row.task for row in matched} | {row.group for row in matched}
-    unseen = {what: why for what, why in _skipped(bench, rule).items() if what not in seen}
+    unseen = {what: why for what, why in skipped(bench, rule).items() if what not in seen}
     for what, why in unseen.items():
         yield _unclear(rule, rule.measure, f"{what} was skipped: {why}")
     if not matched and not unseen:
@@ -91,48 +98,42 @@ def _findings(bench: _Bench, rule: Rule) -> Iterator[Finding]:
         yield _unclear(rule, rule.measure, reason.removesuffix("; "))
 
 
-def _skipped(bench: _Bench, rule: Rule) -> dict[str, str]:
-    """The tasks that the rule asks for and the candidate's suite could not measure, and why."""
-    asked = rule.measure.rpartition("/")[0]
-    return {
-        skip.what: skip.reason
-        for skip in bench.candidate.run.skipped
-        if skip.what == asked or (skip.missing and fnmatchcase(skip.what, asked))
-    }
-
-
-def _finding(bench: _Bench, rule: Rule, row: Comparison) -> Finding:
+def _finding(bench: Bench, rule: Rule, row: Comparison) -> Finding:
     if row.unit == "check" and row.candidate is not None and row.candidate.value < 1:
         return _broken(bench, rule, row)
-    obstacle = _obstacle(bench, rule, row)
-    if obstacle:
-        return _unclear(rule, row.measure, obstacle)
+    reason = obstacle(bench, rule, row)
+    if reason:
+        return _unclear(rule, row.measure, reason)
     if rule.call is not None:
         return _called(rule.call, row)
     return _judged(bench, rule, row)
 
 
-def _judged(bench: _Bench, rule: Rule, row: Comparison) -> Finding:
+def _judged(bench: Bench, rule: Rule, row: Comparison) -> Finding:
     observed = row.delta if rules.is_relative(rule) else row.candidate
     assert observed is not None
-    confidence = bench.gate.confidence
+    tail = 1 - bench.gate.confidence
     asked = rules.demand(rule, row)
-    limits = interval(observed, confidence, sides=1)
+    limits = interval(observed, bench.gate.confidence, sides=1)
     state = rules.decide(asked, limits)
-    needed = rules.n_needed(asked, observed, confidence) if state == "unclear" else None
-    level = f"{100 * confidence:g}%"
-    said = sentences.judged(rule, row, limits, state, level=level, n_needed=needed)
-    if state == "pass" and rules.is_relative(rule) and OTHER_PROMPTS in row.note:
-        state, said = "unclear", f"{said[:-1]}, but cannot pass as {row.note}."
+    n = rules.n_needed(asked, observed, tail) if state == "unclear" else None
+    needed = rules.more_needed(asked, observed, tail) if state == "unclear" else ""
+    level = f"{100 * bench.gate.confidence:g}%"
+    needed = sentences.items_needed(n) if n else needed
+    said = sentences.judged(rule, row, limits, state, level=level, needed=needed)
+    bar = bar_to_pass(bench, rule, row)
+    if state == "pass" and bar:
+        state, said = "unclear", f"{said[:-1]}, but cannot pass as {bar}."
     return Finding(
         measure=row.measure,
         rule=sentences.rule_in_words(rule),
         state=state,
         observed=observed,
         bound=rules.deciding_limit(asked, limits, state),
-        n_needed=needed,
+        n_needed=n,
         sentence=said,
         why=rule.why,
+        p_fail=rules.p_fail(asked, observed),
     )
 
 
@@ -149,7 +150,7 @@ def _unclear(rule: Rule, measure: str, reason: str) -> Finding:
     )
 
 
-def _broken(bench: _Bench, rule: Rule, row: Comparison) -> Finding:
+def _broken(bench: Bench, rule: Rule, row: Comparison) -> Finding:
     records = bench.candidate.records
     ours = (records["task"] == row.task) & (records["metric"] == row.metric)
     return Finding(
@@ -182,48 +183,3 @@ def _called(name: str, row: Comparison) -> Finding:
             remedy="return a pyr.schema.Finding",
         )
     return found
-
-
-# ------------------------------------------------------------------ obstacles
-
-
-def _obstacle(bench: _Bench, rule: Rule, row: Comparison) -> str:
-    """Why the rule cannot be judged on this measure, or an empty string."""
-    skipped = _skipped_of(bench, row)
-    if skipped:
-        return skipped
-    if row.candidate is None:
-        return row.note
-    if not bench.candidate.run.finished:
-        return f"run {bench.candidate.run.id} is not finished"
-    if row.unit != "check" and row.candidate.n == 1:
-        return "a single item says nothing of its own error"
-    if row.unit != "check" and row.baseline is not None and 0 < row.candidate.n < row.baseline.n:
-        return f"only {row.candidate.n} of the baseline's {row.baseline.n} items were measured"
-    return _unfair(bench, row) if rules.is_relative(rule) else ""
-
-
-def _skipped_of(bench: _Bench, row: Comparison) -> str:
-    """Which part of this measure the candidate's suite could not measure, or an empty string."""
-    for skip in bench.candidate.run.skipped:
-        if skip.what == row.task:
-            return f"{skip.what} was skipped: {skip.reason}"
-        # lm-eval names the tasks of a group after it; a skipped one left no record that says so.
-        if row.task == row.group and skip.missing and skip.what.startswith(f"{row.task}_"):
-            return f"{skip.what} of {row.group} was skipped: {skip.reason}"
-    return ""
-
-
-def _unfair(bench: _Bench, row: Comparison) -> str:
-    """Why the difference from the baseline cannot be judged, or an empty string."""
-    if bench.baseline is None:
-        return "there is no baseline to compare with"
-    ours, theirs = bench.candidate.run, bench.baseline.run
-    if not theirs.finished:
-        return f"the baseline {theirs.id} is not finished"
-    partial = row.paired and row.delta and row.candidate and row.delta.n < row.candidate.n
-    if row.delta is None or OTHER_DOCUMENTS in row.note or partial:
-        return row.note
-    if OTHER_PROMPTS in row.note and ours.suite_digest != theirs.suite_digest:
-        return f"{row.note}, and so do the suites"
-    return ""

@@ -52,7 +52,7 @@ def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def gate(tmp_path: Path) -> Path:
     file = tmp_path / "quiz.yaml"
-    file.write_text("rules: [{measure: quiz/acc, not_worse_by: 0.1, why: it knew them once}]")
+    file.write_text("keeps: [{measure: quiz/acc, not_worse_by: 0.1, why: it knew them once}]")
     return file
 
 

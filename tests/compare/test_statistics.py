@@ -8,13 +8,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pyr.compare import (
-    benjamini_hochberg,
-    holm,
-    interval,
-)
-from pyr.compare.statistics import graded_pairs_se
-from pyr.schema import Estimate
+from pyr.compare import benjamini_hochberg, holm, interval
+from pyr.compare.limits import one_sided_p, p_value
+from pyr.compare.statistics import ratio, shares, spread
+from pyr.schema import Estimate, Noise, Shares
 
 
 def test_few_clusters_use_t_and_unknown_ones_the_normal():
@@ -27,26 +24,138 @@ def test_one_sided_limits_spend_the_whole_error_on_one_side():
     assert interval(found, 0.95, sides=1).low == pytest.approx(interval(found, 0.90).low)
 
 
-@pytest.mark.parametrize("n", [30, 100, 1000])
-@pytest.mark.parametrize(
-    ("gains", "losses"), [(0, 0.02), (0.02, 0.04), (0, 0.05), (0.05, 0.1), (0.1, 0.12)]
-)
+# ------------------------------------------------------------------ shares, by enumeration
+
+
+def every_outcome(n, gains, losses):
+    """All counts of gained and lost answers that may well happen, with their probabilities."""
+    counts = np.arange(n + 1)
+    gained, lost = (grid.ravel() for grid in np.meshgrid(counts, counts))
+    possible = gained + lost <= n
+    gained, lost = gained[possible], lost[possible]
+    columns = np.stack([gained, lost, n - gained - lost], axis=1)
+    p = stats.multinomial.pmf(columns, n, [gains, losses, 1 - gains - losses])
+    likely = p > 1e-6
+    return zip(gained[likely], lost[likely], p[likely], strict=True)
+
+
+def changed(gained, lost, n):
+    found = Shares(gained / n, lost / n, n)
+    return Estimate((gained - lost) / n, 0.01, n, n, shares=found)
+
+
+RATES = [(0, 0.02), (0.02, 0.04), (0, 0.05), (0.05, 0.1), (0.1, 0.12)]
+
+
+@pytest.mark.parametrize("n", [30, 100])
+@pytest.mark.parametrize(("gains", "losses"), RATES)
 def test_a_true_drop_at_the_margin_passes_at_most_one_time_in_twenty(n, gains, losses):
-    rng = np.random.default_rng([n, int(1000 * gains), int(1000 * losses)])
-    draws = 600
-    flips = rng.multinomial(n, [gains, losses, 1 - gains - losses], size=draws)
-    passes = covers = 0
-    for gained, lost, _ in flips:
-        changes = np.repeat([1.0, -1.0, 0.0], [gained, lost, n - gained - lost])
-        linear = changes.std(ddof=1) / math.sqrt(n)
-        se = max(linear, graded_pairs_se(changes, np.ones(n)))
-        found = Estimate((gained - lost) / n, se, n, n)
-        passes += interval(found, 0.95, sides=1).low >= gains - losses
-        limits = interval(found, 0.95)
-        covers += limits.low <= gains - losses <= limits.high
-    noise = math.sqrt(0.05 * 0.95 / draws)
-    assert passes / draws <= 0.05 + 3 * noise
-    assert covers / draws >= 0.95 - 3 * noise
+    margin = gains - losses
+    passes = sum(
+        p
+        for gained, lost, p in every_outcome(n, gains, losses)
+        if interval(changed(gained, lost, n), 0.95, sides=1).low >= margin
+    )
+    assert passes <= 0.05
+
+
+@pytest.mark.parametrize(("gains", "losses"), [(0.05, 0.05), (0.05, 0.1), (0.1, 0.12)])
+def test_the_interval_to_read_holds_the_truth_95_times_in_100(gains, losses):
+    covered = 0.0
+    for gained, lost, p in every_outcome(100, gains, losses):
+        limits = interval(changed(gained, lost, 100), 0.95)
+        covered += p * (limits.low <= gains - losses <= limits.high)
+    assert 0.94 <= covered <= 0.96
+
+
+def test_no_change_at_all_is_the_rule_of_three():
+    limits = interval(changed(0, 0, 1000), 0.95, sides=1)
+    one_side = stats.binomtest(0, 1000).proportion_ci(0.90).high
+    assert limits.high == pytest.approx(one_side, rel=1e-2)
+    assert limits.low == -limits.high
+
+
+def test_a_single_share_has_the_limits_of_clopper_and_pearson():
+    found = Estimate(0.03, 0.01, 100, 0, shares=Shares(0.03, None, 100))
+    limits, exact = interval(found, 0.95, sides=1), stats.binomtest(3, 100).proportion_ci(0.90)
+    assert (limits.low, limits.high) == pytest.approx((exact.low, exact.high))
+
+
+def share_of(changes, clusters):
+    """The shares of unweighted changes."""
+    ones = np.ones(len(changes))
+    error = spread(ratio(changes, ones).residuals, clusters)
+    return shares(changes, ones, clusters, error, paired=True)
+
+
+def test_clusters_that_change_as_a_whole_count_once():
+    passages = np.repeat(np.arange(200), 5)
+    flips = np.random.default_rng(1).choice([0.0, 1.0, -1.0], 200, p=[0.6, 0.2, 0.2])
+    found = share_of(np.repeat(flips, 5), passages)
+    assert found.n == pytest.approx(200, rel=0.01)
+
+
+def test_few_changes_in_clusters_are_taken_for_whole_clusters():
+    changes = np.zeros(1000)
+    changes[0] = -1
+    found = share_of(changes, np.repeat(np.arange(200), 5))
+    assert found.n == pytest.approx(200)
+
+
+def test_items_pooled_by_task_are_independent_while_few_change():
+    tasks = -1 - np.repeat(np.arange(10), 100)
+    assert share_of(np.zeros(1000), tasks).n == 1000
+
+
+def test_a_mean_of_checkpoints_changes_in_smaller_steps_and_is_surer():
+    rng = np.random.default_rng(2)
+    thirds = rng.choice([0, 1 / 3, -1 / 3], 3000, p=[0.8, 0.1, 0.1])
+    found = share_of(thirds, np.arange(3000))
+    assert found.n == pytest.approx(9000, rel=0.15)
+
+
+# ------------------------------------------------------------------ skewness and noise
+
+
+def test_a_skewed_mean_reaches_farther_on_its_long_side_and_no_less_on_the_other():
+    plain, skewed = (interval(Estimate(0, 1, 50, 50, skew=s), 0.95) for s in (0, -0.5))
+    assert skewed.low < plain.low
+    assert skewed.high == pytest.approx(plain.high)
+
+
+def test_skewness_is_that_of_the_clusters_sums():
+    values = np.random.default_rng(3).exponential(size=60)
+    found = spread(ratio(values, np.ones(60)).residuals, np.arange(60))
+    assert found.skew == pytest.approx(stats.skew(values) / math.sqrt(60))
+
+
+def test_residuals_of_rounding_have_no_skewness():
+    values = np.full(30, 0.1) + 1e-17 * np.arange(30)
+    assert spread(ratio(values, np.ones(30)).residuals, np.arange(30)).skew == 0
+
+
+def test_checkpoint_noise_joins_with_its_own_degrees_of_freedom():
+    both = interval(Estimate(0, 0.3, 0, 0, noise=Noise(0.4, 7)), 0.95)
+    items, drift = 0.3 * stats.norm.ppf(0.975), 0.4 * stats.t.ppf(0.975, 5)
+    assert both.high == pytest.approx(math.hypot(items, drift))
+
+
+def test_a_p_value_is_where_the_limit_meets_the_bound():
+    found = Estimate(0.03, 0.01, 40, 40, skew=0.2, noise=Noise(0.01, 6))
+    p = one_sided_p(found, 0.0, "below")
+    assert interval(found, 1 - p, sides=1).low == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("skew", [0.0, 0.3, -0.3])
+def test_a_plain_p_value_is_there_too(skew):
+    found = Estimate(0.03, 0.015, 40, 40, skew=skew)
+    p = one_sided_p(found, 0.0, "below")
+    assert interval(found, 1 - p, sides=1).low == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize("value", [-1e-9, 0, 1e-9])
+def test_no_difference_has_a_p_of_one(value):
+    assert p_value(Estimate(value, 0.01, 40, 40)) == pytest.approx(1, abs=1e-6)
 
 
 # ------------------------------------------------------------------ many tests

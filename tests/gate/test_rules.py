@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
-from factories_gate import KEEP, asked, finding, mean, sure, verdict
+from factories_gate import KEEP, a_gate, asked, finding, mean, sure, verdict
 from factories_stats import records, results
 from scipy import stats
 
-from pyr.compare import Interval
-from pyr.gate.rules import Demand, decide, n_needed
-from pyr.schema import Estimate
+from pyr.compare import Interval, compare
+from pyr.gate import judge
+from pyr.gate.rules import Demand, decide, more_needed, n_needed
+from pyr.schema import Estimate, Noise
 
 Z = stats.norm.ppf(0.95)
 
@@ -96,41 +98,44 @@ def test_a_true_drop_at_the_margin_passes_one_time_in_twenty():
             {"not_worse_by": 0.02},
             mean(0.4, 0.004, n=1000),
             mean(0.5, 0.003, n=1000),
-            "arc/acc fell by 0.1000 (95% bounds -0.1082 to -0.0918, n=1000, unpaired): "
+            "arc/acc fell by 0.1000 (95% bounds -0.1082 to -0.0918, n=1000, unpaired, item noise): "
             "more than the 0.02 allowed.",
         ),
         (
             {"not_worse_by": 0.02},
             mean(0.51, 0.04, n=1000),
             mean(0.5, 0.03, n=1000),
-            "arc/acc rose by 0.010 (95% bounds -0.072 to +0.092, n=1000, unpaired): cannot tell "
-            "whether that is within the 0.02 allowed; about 7,600 items would decide it.",
+            "arc/acc rose by 0.010 (95% bounds -0.072 to +0.092, n=1000, unpaired, item noise): "
+            "cannot tell whether that is within the 0.02 allowed; "
+            "about 7,600 items would decide it.",
         ),
         (
             {"better_by": 0.02},
             mean(0.6, 0.004),
             mean(0.5, 0.003),
-            "arc/acc rose by 0.1000 (95% bounds +0.0918 to +0.1082, n unknown, unpaired): "
-            "a gain of more than the 0.02 asked.",
+            "arc/acc rose by 0.1000 (95% bounds +0.0918 to +0.1082, n unknown, unpaired, "
+            "item noise): a gain of more than the 0.02 asked.",
         ),
         (
             {"better_by": 0.02},
             mean(0.4, 0.03),
             mean(0.5, 0.04),
-            "arc/acc fell by 0.100 (95% bounds -0.182 to -0.018, n unknown, unpaired): "
+            "arc/acc fell by 0.100 (95% bounds -0.182 to -0.018, n unknown, unpaired, item noise): "
             "not a gain of more than the 0.02 asked.",
         ),
         (
             {"at_least": 0.25},
             mean(44.9, 1.7, n=5153),
             None,
-            "arc/acc is 44.9 (95% bounds 42.1 to 47.7, n=5153): at least the 0.25 asked.",
+            "arc/acc is 44.9 (95% bounds 42.1 to 47.7, n=5153, item noise): "
+            "at least the 0.25 asked.",
         ),
         (
             {"at_most": 30},
             mean(44.9, 1.7, n=5153),
             None,
-            "arc/acc is 44.9 (95% bounds 42.1 to 47.7, n=5153): more than the 30 allowed.",
+            "arc/acc is 44.9 (95% bounds 42.1 to 47.7, n=5153, item noise): "
+            "more than the 30 allowed.",
         ),
     ],
 )
@@ -139,7 +144,10 @@ def test_a_finding_is_a_full_sentence(rule, candidate, baseline, sentence):
 
 
 def test_a_paired_finding_says_so():
-    assert ", n=50, paired): within" in finding(KEEP, sure("a"), asked(sure(), value=0.0)).sentence
+    assert (
+        ", n=50, paired, item noise): within"
+        in finding(KEEP, sure("a"), asked(sure(), value=0.0)).sentence
+    )
 
 
 def test_a_finding_carries_its_rule_and_reason():
@@ -149,9 +157,41 @@ def test_a_finding_carries_its_rule_and_reason():
 
 def test_the_items_needed_would_just_decide_it():
     asked_for = Demand(-0.02, "above", inclusive=True)
-    needed = n_needed(asked_for, Estimate(-0.01, 0.05, 400, 0), 0.95)
+    needed = n_needed(asked_for, Estimate(-0.01, 0.05, 400, 0), 0.05)
     assert needed == pytest.approx(400 * (Z * 0.05 / 0.01) ** 2, abs=1)
     assert Z * 0.05 * math.sqrt(400 / needed) <= 0.01
+
+
+@pytest.mark.parametrize(
+    ("observed", "said"),
+    [
+        (Estimate(-0.01, 0.05, 0, 0), "68 times its items would decide it"),
+        (Estimate(-0.02, 0.05, 400, 0), "what was observed is the bound itself"),
+        (Estimate(-0.01, math.inf, 400, 1), "its standard error is unknown"),
+        (Estimate(-0.01, 0.05, 400, 0, noise=Noise(0.02, 8)), "means of 17 checkpoints might"),
+        (Estimate(-0.01, 0.05, 400, 0, noise=Noise(0.001, 8)), ""),
+    ],
+)
+def test_where_items_cannot_be_counted_what_would_decide_is_said(observed, said):
+    assert said in more_needed(Demand(-0.02, "above", inclusive=True), observed, 0.05)
+
+
+def test_checkpoint_noise_makes_more_items_needed():
+    asked_for = Demand(-0.02, "above", inclusive=True)
+    plain, noisy = (
+        n_needed(asked_for, Estimate(-0.01, 0.05, 400, 0, noise=noise), 0.05)
+        for noise in (None, Noise(0.004, 8))
+    )
+    drift = 0.004 * stats.t.ppf(0.95, 6)
+    assert noisy == pytest.approx(plain * 0.01**2 / (0.01**2 - drift**2), rel=0.01)
+
+
+def test_bounds_say_which_noise_they_hold():
+    runs = mean(0.5, 0.01), mean(0.5, 0.01)
+    (row,) = compare(*runs)
+    noisy = dataclasses.replace(row.delta, noise=Noise(0.01, 7))
+    (found,) = judge(a_gate(KEEP), *runs, [dataclasses.replace(row, delta=noisy)]).findings
+    assert "unpaired, noise of items and of 7 checkpoints)" in found.sentence
 
 
 @pytest.mark.parametrize(
@@ -159,4 +199,4 @@ def test_the_items_needed_would_just_decide_it():
     [Estimate(-0.02, 0.05, 400, 0), Estimate(0, 0.05, 0, 0), Estimate(0, math.inf, 400, 0)],
 )
 def test_items_needed_are_unknown_on_the_bound_or_without_n_or_error(observed):
-    assert n_needed(Demand(-0.02, "above", inclusive=True), observed, 0.95) is None
+    assert n_needed(Demand(-0.02, "above", inclusive=True), observed, 0.05) is None

@@ -39,13 +39,17 @@ def pythia(step):
 
 
 @pytest.mark.skipif(not PYTHIA.is_dir(), reason=f"the published results are not at {PYTHIA}")
-def test_pythia_forgets_lambada_and_sciq_late_in_training():
+def test_pythia_forgets_lambada_late_in_training_and_perhaps_sciq():
     late, early = pythia(133000), pythia(63000)
     gate = content.read(GATES / "pythia.yaml", Gate)
     found = judge(gate, late, early, compare(late, early))
     states = {each.measure: each.state for each in found.findings}
     assert found.state == "fail"
-    assert {name for name in states if states[name] == "fail"} == {"lambada_openai/acc", "sciq/acc"}
+    assert {name for name in states if states[name] == "fail"} == {"lambada_openai/acc"}
+    # Of 65 measures that may fail, one may well fall so far by chance.
+    sciq = next(each for each in found.findings if each.measure == "sciq/acc")
+    assert sciq.state == "unclear"
+    assert "as one of 65 that may fail" in sciq.sentence
     assert len(states) == 65
     assert states["hendrycksTest-nutrition/acc"] == "pass"
     assert states["arc_easy/acc"] == "unclear"

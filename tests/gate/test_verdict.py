@@ -8,11 +8,12 @@ import sys
 import types
 
 import pytest
-from factories_gate import KEEP, asked, finding, mean, sure, verdict
+from factories_gate import KEEP, a_gate, asked, finding, mean, sure, verdict
 from factories_stats import records, results
 
+from pyr.compare import compare
 from pyr.errors import ContentError
-from pyr.gate import verdict_state
+from pyr.gate import judge, verdict_state
 from pyr.schema import Finding, Skipped
 
 
@@ -94,6 +95,38 @@ def test_what_stands_in_the_way_is_unclear_and_said(case):
     found = verdict(KEEP, candidate, baseline)
     assert found.state == "unclear"
     assert reason in found.findings[0].sentence
+
+
+def test_other_suites_do_not_pass_even_where_the_prompts_are_the_same():
+    found = verdict(KEEP, sure("new", suite_digest="new"), sure("old"))
+    assert found.state == "unclear"
+    assert "but cannot pass as the suites differ" in found.findings[0].sentence
+
+
+def test_four_items_that_are_all_alike_do_not_pass():
+    few, same = (results(records([1.5] * 4), name=name) for name in ("a", "b"))
+    found = finding(KEEP, few, same)
+    assert found.state == "unclear"
+    assert "4 items that are all alike" in found.sentence
+
+
+def guess(right, name):
+    return results(records([1.0] * right + [0.0] * (400 - right)), name=name)
+
+
+def test_what_the_baseline_only_guesses_cannot_be_kept():
+    runs = guess(102, "new"), guess(102, "old")
+    gate, rows = a_gate({"measure": "arc/acc", "not_worse_by": 0.05}), compare(*runs)
+    found = judge(gate, *runs, rows, chances={"arc/acc": 0.25}).findings[0]
+    assert found.state == "unclear"
+    assert "cannot pass as the baseline's 0.255 is not surely above the 0.25" in found.sentence
+    assert judge(gate, *runs, rows, chances={"arc/acc": 0.1}).state == "pass"
+
+
+def test_a_clear_loss_from_chance_still_fails():
+    runs = guess(20, "new"), guess(102, "old")
+    gate = a_gate({"measure": "arc/acc", "not_worse_by": 0.05})
+    assert judge(gate, *runs, compare(*runs), chances={"arc/acc": 0.25}).state == "fail"
 
 
 def test_a_clear_loss_fails_even_under_other_prompts():

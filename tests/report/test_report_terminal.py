@@ -31,11 +31,11 @@ def shown(report, *, encoding: str = "utf-8", **options) -> str:
 
 def test_a_line_has_score_margin_n_and_difference() -> None:
     # Now 2 and 4 by turns: t(99) = 1.984 times sqrt(1 / 99) is 0.199. The changes are -1 but for
-    # two of -3, so that their error is t(99) * sqrt(2 * 98 / 100 * 4 / 100 / 99) = 0.056.
-    old = results(a_run("old"), rows([3.0, 5.0] * 49 + [5.0, 7.0], metric="score"))
+    # one of -3 and one of 1, so that their error is t(99) * sqrt(2 * 4 / 99 / 100) = 0.056.
+    old = results(a_run("old"), rows([3.0, 5.0] * 49 + [5.0, 3.0], metric="score"))
     new = results(a_run("new"), rows([2.0, 4.0] * 50, metric="score"))
     lines = [" ".join(line.split()) for line in shown(a_report(new, old)).splitlines()]
-    line = "arc score 3.000 \u00b10.199 (n=100) -1.040 \u00b10.056 vs old worse"
+    line = "arc score 3.000 \u00b10.199 (n=100) -1.000 \u00b10.056 vs old worse"
     assert line in lines
 
 

@@ -1,0 +1,134 @@
+"""How much a score differs from one checkpoint to the next for no lasting reason.
+
+Items are only one source of error. Two neighbouring checkpoints of one training differ also by
+which batches came last; a gate that knows only its items takes that for progress or loss. What no
+single training can tell is how another seed would have fared.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from pyr.compare.averages import averaged
+from pyr.compare.differences import compare
+from pyr.compare.limits import interval, p_value
+from pyr.compare.measures import COUNTED
+from pyr.schema import Checkpoint, Comparison, Estimate, Noise, Run
+from pyr.store import Results
+
+FEWEST, MOST = 5, 9
+"""Checkpoints to measure noise on: with fewer it is a guess, with more the trend is no line."""
+_NUMBER = re.compile(r"[-_]?(?:step|checkpoint)[-_]?\d+.*$")
+
+
+def lineage(checkpoint: Checkpoint) -> tuple[str, str]:
+    """What the checkpoints of one training have in common: the phase, the name up to the step."""
+    return checkpoint.phase, _NUMBER.sub("", checkpoint.name)
+
+
+def trail(candidate: Results, history: Sequence[Results]) -> list[Results]:
+    """The last checkpoints of the candidate's training up to itself, at most nine, by position.
+
+    Only finished runs of the same suite and engine count. Empty if the candidate has no position.
+    """
+    run = candidate.run
+    # A mean stands beside the checkpoints it is made of: it is no checkpoint of its own.
+    own = [] if averaged(run) > 1 else [candidate]
+    known = {each.run.id: each for each in [*history, *own] if _alike(each.run, run)}
+    axis = _axis([candidate, *known.values()])
+    last = _place(run, axis)
+    if last is None:
+        return []
+    placed = {each.run.id: _place(each.run, axis) for each in known.values()}
+    before = {name: place for name, place in placed.items() if place is not None and place <= last}
+    return [known[name] for name in sorted(before, key=lambda name: (before[name], name))][-MOST:]
+
+
+def with_noise(
+    comparisons: Sequence[Comparison],
+    candidate: Results,
+    baseline: Results | None,
+    history: Sequence[Results],
+) -> list[Comparison]:
+    """The comparisons, their errors joined with checkpoint noise where history shows it.
+
+    A measure's noise is the standard deviation of its score over the last checkpoints of the
+    candidate's training, five to nine of them, about a straight line, less what the items explain
+    of it: sqrt(max(0, RSS / (K - 2) - mean(se^2) / 2)), se of the differences of neighbours. It
+    counts for both sides of a difference, and less for a mean of k checkpoints: 1/k.
+    """
+    known = _noises(trail(candidate, history))
+    ours = 1 / averaged(candidate.run)
+    both = ours + (1 / averaged(baseline.run) if baseline else 0)
+    return [
+        _joined(row, known[row.measure], ours, both) if row.measure in known else row
+        for row in comparisons
+    ]
+
+
+def _joined(row: Comparison, noise: Noise, ours: float, both: float) -> Comparison:
+    delta = _noisy(row.delta, noise, both)
+    limits = interval(delta, 0.95) if delta and np.isfinite(delta.se) else None
+    return dataclasses.replace(
+        row,
+        candidate=_noisy(row.candidate, noise, ours),
+        delta=delta,
+        low=limits.low if limits else None,
+        high=limits.high if limits else None,
+        p=p_value(delta) if delta and noise.sd > 0 else row.p,
+    )
+
+
+def _noisy(estimate: Estimate | None, noise: Noise, share: float) -> Estimate | None:
+    if estimate is None:
+        return None
+    mine = Noise(noise.sd * float(np.sqrt(share)), noise.checkpoints)
+    return dataclasses.replace(estimate, noise=mine)
+
+
+def _alike(run: Run, other: Run) -> bool:
+    same_training = lineage(run.checkpoint) == lineage(other.checkpoint)
+    same_question = (run.suite_digest, run.engine) == (other.suite_digest, other.engine)
+    return bool(run.finished) and averaged(run) == 1 and same_training and same_question
+
+
+def _axis(runs: Sequence[Results]) -> str:
+    """Tokens where every run knows its own, else steps."""
+    known = all(each.run.checkpoint.tokens is not None for each in runs)
+    return "tokens" if known else "step"
+
+
+def _place(run: Run, axis: str) -> int | None:
+    return run.checkpoint.tokens if axis == "tokens" else run.checkpoint.step
+
+
+def _noises(runs: Sequence[Results]) -> dict[str, Noise]:
+    """The noise of one checkpoint, by measure; of measures that five or more runs hold."""
+    if len(runs) < FEWEST:
+        return {}
+    axis = _axis(runs)
+    places = [float(_place(each.run, axis) or 0) for each in runs]
+    pairs = zip(runs[1:], runs[:-1], strict=True)
+    steps: dict[str, list[Estimate]] = {}
+    for number, (later, earlier) in enumerate(pairs):
+        for row in compare(later, earlier):
+            # A gap ends the way: what is needed is an unbroken one up to the candidate.
+            if row.unit in COUNTED or row.delta is None or not np.isfinite(row.delta.se):
+                continue
+            way = steps.setdefault(row.measure, [])
+            if len(way) == number:
+                way.append(row.delta)
+    whole = len(runs) - 1
+    return {name: _noise(places, way) for name, way in steps.items() if len(way) == whole}
+
+
+def _noise(places: Sequence[float], steps: Sequence[Estimate]) -> Noise:
+    scores = np.concatenate([[0.0], np.cumsum([step.value for step in steps])])
+    line = np.polynomial.Polynomial.fit(places, scores, 1)
+    rest = float(np.sum((scores - line(np.asarray(places))) ** 2)) / (len(scores) - 2)
+    items = float(np.mean([step.se**2 for step in steps])) / 2
+    return Noise(float(np.sqrt(max(0.0, rest - items))), len(scores))

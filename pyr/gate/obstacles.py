@@ -1,0 +1,125 @@
+"""What keeps a rule from being judged at all, or from passing: never a pass by accident."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from pyr.compare import COUNTED, OTHER_DOCUMENTS, OTHER_PROMPTS, interval
+from pyr.gate.rules import is_census, is_relative
+from pyr.schema import Comparison, Gate, Rule
+from pyr.store import Results
+
+FEWEST_ALIKE = 5
+"""Items without any spread say something of it only from so many on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What the rules are judged on."""
+
+    gate: Gate
+    candidate: Results
+    baseline: Results | None
+    comparisons: Sequence[Comparison]
+    chances: Mapping[str, float] = field(default_factory=dict)
+
+
+def skipped(bench: Bench, rule: Rule) -> dict[str, str]:
+    """The tasks that the rule asks for and the candidate's suite could not measure, and why."""
+    asked = rule.measure.rpartition("/")[0]
+    return {
+        skip.what: skip.reason
+        for skip in bench.candidate.run.skipped
+        if skip.what == asked or (skip.missing and fnmatchcase(skip.what, asked))
+    }
+
+
+def obstacle(bench: Bench, rule: Rule, row: Comparison) -> str:
+    """Why the rule cannot be judged on this measure, or an empty string."""
+    missing = _skipped_of(bench, row)
+    if missing:
+        return missing
+    if row.candidate is None:
+        return row.note
+    if not bench.candidate.run.finished:
+        return f"run {bench.candidate.run.id} is not finished"
+    if row.unit not in COUNTED and row.candidate.n == 1:
+        return "a single item says nothing of its own error"
+    if (
+        row.unit not in COUNTED
+        and row.baseline is not None
+        and 0 < row.candidate.n < row.baseline.n
+    ):
+        return f"only {row.candidate.n} of the baseline's {row.baseline.n} items were measured"
+    return _unfair(bench, row) or _alike(rule, row) if is_relative(rule) else _alike(rule, row)
+
+
+def bar_to_pass(bench: Bench, rule: Rule, row: Comparison) -> str:
+    """Why the rule cannot pass on this measure, whatever the numbers say, or an empty string.
+
+    A clear loss is still a loss: these bars never keep a rule from failing.
+    """
+    if not is_relative(rule) or bench.baseline is None:
+        return ""
+    if OTHER_PROMPTS in row.note:
+        return row.note
+    if bench.candidate.run.suite_digest != bench.baseline.run.suite_digest:
+        return "the suites differ"
+    return _at_chance(bench, row) if rule.not_worse_by is not None else ""
+
+
+def _skipped_of(bench: Bench, row: Comparison) -> str:
+    """Which part of this measure the candidate's suite could not measure, or an empty string."""
+    for skip in bench.candidate.run.skipped:
+        if skip.what == row.task:
+            return f"{skip.what} was skipped: {skip.reason}"
+        # lm-eval names the tasks of a group after it; a skipped one left no record that says so.
+        if row.task == row.group and skip.missing and skip.what.startswith(f"{row.task}_"):
+            return f"{skip.what} of {row.group} was skipped: {skip.reason}"
+    return ""
+
+
+def _unfair(bench: Bench, row: Comparison) -> str:
+    """Why the difference from the baseline cannot be judged, or an empty string."""
+    if bench.baseline is None:
+        return "there is no baseline to compare with"
+    if not bench.baseline.run.finished:
+        return f"the baseline {bench.baseline.run.id} is not finished"
+    partial = row.paired and row.delta and row.candidate and row.delta.n < row.candidate.n
+    if row.delta is None or OTHER_DOCUMENTS in row.note or partial:
+        return row.note
+    if OTHER_PROMPTS in row.note and _suites_differ(bench):
+        return f"{row.note}, and so do the suites"
+    return ""
+
+
+def _suites_differ(bench: Bench) -> bool:
+    if bench.baseline is None:
+        return False
+    return bench.candidate.run.suite_digest != bench.baseline.run.suite_digest
+
+
+def _alike(rule: Rule, row: Comparison) -> str:
+    """Whether there are too few items to take their agreement for certainty."""
+    observed = row.delta if is_relative(rule) else row.candidate
+    if observed is None or row.unit in COUNTED or not is_census(observed):
+        return ""
+    if 0 < observed.clusters < FEWEST_ALIKE:
+        return f"{observed.clusters} items that are all alike say nothing of their own error"
+    return ""
+
+
+def _at_chance(bench: Bench, row: Comparison) -> str:
+    """Whether the baseline scores no better than guessing: it has nothing that could be kept."""
+    chance = bench.chances.get(row.measure)
+    if chance is None or row.baseline is None or row.better != "higher":
+        return ""
+    low = interval(row.baseline, bench.gate.confidence, sides=1).low
+    if low > chance and math.isfinite(low):
+        return ""
+    return (
+        f"the baseline's {row.baseline.value:.3g} is not surely above the {chance:.3g} of guessing"
+    )

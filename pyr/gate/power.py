@@ -1,0 +1,236 @@
+"""What a gate can resolve, before anything is measured.
+
+A margin that a suite's items and the noise of its checkpoints cannot resolve keeps a gate closed
+for no fault of the checkpoint. So a gate is held against its suite when it is read: of every
+``not_worse_by``, would an unchanged skill pass four times in five?
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Literal
+
+import numpy as np
+
+from pyr.compare import COUNTED, compare, noise_reach, reach, trail, with_noise
+from pyr.errors import ContentError
+from pyr.gate.rules import is_relative
+from pyr.gate.sentences import rule_in_words
+from pyr.schema import Estimate, Gate, Noise, Rule, Shares, Suite
+from pyr.store import Results
+
+POWER = 0.8
+"""How often an unchanged skill must pass its rule."""
+CHANGED = 0.1
+"""The share of answers that two neighbouring checkpoints are taken to differ in, unmeasured."""
+
+Said = Literal["resolves", "cannot resolve", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What is known of a measure before the candidate is evaluated."""
+
+    error: Estimate
+    """A difference of nothing, with the errors that it is expected to have."""
+    source: str
+    """Where they come from: measured, or assumed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One rule against what its measure can resolve."""
+
+    measure: str
+    rule: str
+    said: Said
+    finest: float | None
+    """The smallest margin that an unchanged skill passes four times in five."""
+    n: int
+    n_needed: int | None
+    """Items that would resolve the margin; None where no number would, or it is not known."""
+    source: str
+    part: str = ""
+
+
+def from_history(runs: Sequence[Results]) -> dict[str, Resolution]:
+    """What neighbouring stored runs of one suite say of every measure: the median of their errors.
+
+    runs: of one training, oldest first. Checkpoint noise counts from five runs on.
+    """
+    if len(runs) < 2:
+        return {}
+    found: dict[str, list[Estimate]] = {}
+    for earlier, later in zip(runs[:-1], runs[1:], strict=True):
+        for row in compare(later, earlier):
+            if row.delta is None or row.unit in COUNTED or not math.isfinite(row.delta.se):
+                continue
+            found.setdefault(row.measure, []).append(row.delta)
+    last, before = runs[-1], runs[-2]
+    rows = with_noise(compare(last, before), last, before, trail(last, runs))
+    noises = {row.measure: row.delta.noise for row in rows if row.delta is not None}
+    return {
+        measure: Resolution(
+            _typical(errors, noises.get(measure)),
+            f"measured on {len(errors)} pairs of stored runs",
+        )
+        for measure, errors in found.items()
+    }
+
+
+def assumed(n: int, clusters: int | None = None) -> Resolution:
+    """What `n` right or wrong answers would resolve, a tenth of them changed."""
+    units = clusters or n
+    shares = Shares(CHANGED / 2, CHANGED / 2, units)
+    error = Estimate(0.0, math.sqrt(CHANGED / units), n, units, shares=shares)
+    return Resolution(error, f"assumed: {100 * CHANGED:.0f}% of the answers change")
+
+
+def from_limits(suite: Suite, gate: Gate) -> dict[str, Resolution]:
+    """What the suite's own limits say of the gate's accuracies, before any run: as `assumed`."""
+    limits = _limits(suite)
+    named = {(rule.measure, *rule.measure.rpartition("/")[::2]) for rule in gate.rules}
+    return {
+        measure: assumed(limits[task])
+        for measure, task, metric in sorted(named)
+        if task in limits and metric.partition("_")[0] == "acc"
+    }
+
+
+def _limits(suite: Suite) -> dict[str, int]:
+    """The most items of every task that the suite names with a limit."""
+    found: dict[str, int] = {}
+    for spec in suite.probes:
+        for entry in spec.options.get("tasks", ()):
+            task = {"task": entry} if isinstance(entry, str) else entry
+            limit = task.get("limit", spec.options.get("limit"))
+            if limit is not None and "task" in task:
+                found[task["task"]] = int(limit)
+    return found
+
+
+def check(gate: Gate, known: Mapping[str, Resolution]) -> list[Check]:
+    """Every rule on every measure it matches; a rule that matches nothing is unknown."""
+    return [
+        found
+        for part, members in gate.parts.items()
+        for rule in members
+        for found in _checks(rule, known, 1 - gate.confidence, part)
+    ]
+
+
+def refuse(checks: Sequence[Check], *, where: str) -> None:
+    """Raise ContentError for the first margin that cannot be resolved, with what would do."""
+    bad = [each for each in checks if each.said == "cannot resolve"]
+    if not bad:
+        return
+    first = bad[0]
+    more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
+    raise ContentError(
+        f"{first.measure} {first.rule}: {first.n} items resolve no less than "
+        f"{first.finest:.2g}{more}.",
+        where=f"{where}; {first.source}",
+        remedy=remedy(first),
+    )
+
+
+def remedy(found: Check) -> str:
+    """What would make the rule one that can be resolved."""
+    wider = f"allow {_rounded_up(found.finest or 0):g}"
+    if found.n_needed is None:
+        return f"{wider}; more items would not do, as the checkpoints themselves differ by more"
+    return f"{wider}, or measure {found.n_needed:,} items"
+
+
+# ------------------------------------------------------------------ one rule
+
+
+def _checks(rule: Rule, known: Mapping[str, Resolution], tail: float, part: str) -> Iterator[Check]:
+    matched = [name for name in known if fnmatchcase(name, rule.measure)]
+    words = rule_in_words(rule)
+    for name in sorted(matched):
+        error = known[name].error
+        finest = finest_margin(error, tail)
+        margin = rule.not_worse_by
+        bad = margin is not None and finest > margin
+        yield Check(
+            measure=name,
+            rule=words,
+            said="cannot resolve" if bad else "resolves",
+            finest=finest if is_relative(rule) else _half(error, tail),
+            n=error.n,
+            n_needed=_needed(error, margin, tail) if bad and margin else None,
+            source=known[name].source,
+            part=part,
+        )
+    if not matched and not rule.measure.startswith("health/"):
+        yield Check(rule.measure, words, "unknown", None, 0, None, "never measured", part)
+
+
+def finest_margin(error: Estimate, tail: float) -> float:
+    """The smallest margin that a difference of nothing passes with the power asked.
+
+    Its bound must lie inside although the value itself falls short by its own error: the two
+    reaches add (Chow, Shao & Wang 2008, Sample Size Calculations in Clinical Research, 4.2).
+    """
+    return _half(error, tail) + _half(error, 1 - POWER)
+
+
+def _half(error: Estimate, tail: float) -> float:
+    return math.hypot(reach(error, tail, "below"), noise_reach(error.noise, tail))
+
+
+def _needed(error: Estimate, margin: float, tail: float) -> int | None:
+    """The items at which the finest margin is `margin`, by bisection; None if none would do."""
+    if error.n == 0 or finest_margin(_times(error, 1e6), tail) > margin:
+        return None
+    low, high = 1.0, 1e6
+    for _ in range(60):
+        middle = math.sqrt(low * high)
+        coarse = finest_margin(_times(error, middle), tail) > margin
+        low, high = (middle, high) if coarse else (low, middle)
+    return _rounded(float(error.n * high))
+
+
+def _times(error: Estimate, factor: float) -> Estimate:
+    """The same with so many times the items."""
+    shares = error.shares
+    if shares is not None:
+        shares = Shares(shares.gained, shares.lost, shares.n * factor)
+    return Estimate(
+        value=error.value,
+        se=error.se / math.sqrt(factor),
+        n=error.n,
+        clusters=max(error.clusters, int(error.clusters * factor)),
+        skew=error.skew / math.sqrt(factor),
+        shares=shares,
+        noise=error.noise,
+    )
+
+
+def _typical(errors: Sequence[Estimate], noise: Noise | None) -> Estimate:
+    """A difference of nothing with the median error; graded ones keep the median share changed."""
+    middle = sorted(errors, key=lambda error: error.se)[len(errors) // 2]
+    shares = middle.shares
+    if shares is not None and shares.lost is not None:
+        moved = (shares.gained + shares.lost) / 2
+        shares = Shares(moved, moved, shares.n)
+    n = int(np.median([error.n for error in errors]))
+    return Estimate(0.0, middle.se, n, middle.clusters, shares=shares, noise=noise)
+
+
+def _rounded(n: float) -> int:
+    """Two digits, rounded up."""
+    unit: int = 10 ** max(0, int(math.log10(n)) - 1)
+    return math.ceil(n / unit) * unit
+
+
+def _rounded_up(margin: float) -> float:
+    """Two digits, rounded up."""
+    if margin <= 0:
+        return 0.0
+    unit = 10.0 ** (math.floor(math.log10(margin)) - 1)
+    return round(math.ceil(margin / unit - 1e-9) * unit, 12)

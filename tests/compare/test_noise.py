@@ -1,0 +1,110 @@
+"""What differs from one checkpoint to the next for no lasting reason."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from factories_stats import a_run, published, records, results
+from scipy import stats
+
+from pyr.compare import compare, interval, lineage, trail, with_noise
+from pyr.schema import Aggregate, Checkpoint, Estimate
+
+
+def at(step, *frames, **run):
+    """Results of one training at a step."""
+    checkpoint = Checkpoint(
+        path="", name=f"out-checkpoint-{step}", digest=str(step), format="safetensors", step=step
+    )
+    return results(*frames, name=f"step{step}", checkpoint=checkpoint, **run)
+
+
+def mean_at(step, value, se=0.0001):
+    checkpoint = Checkpoint(
+        path="", name=f"out-step{step}", digest=str(step), format="imported", step=step
+    )
+    return published(
+        Aggregate("arc", "acc", value, se, n=1000), name=f"step{step}", checkpoint=checkpoint
+    )
+
+
+def noise_of(runs):
+    (row,) = with_noise(compare(runs[-1], runs[-2]), runs[-1], runs[-2], runs)
+    return row.delta.noise
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [("out-checkpoint-200", "out"), ("pythia-160m-step1000", "pythia-160m"), ("final", "final")],
+)
+def test_checkpoints_of_one_training_share_their_name_up_to_the_step(name, stem):
+    found = Checkpoint(path="", name=name, digest="", format="safetensors", phase="base")
+    assert lineage(found) == ("base", stem)
+
+
+def test_the_noise_is_that_about_a_straight_line():
+    rng = np.random.default_rng(1)
+    scores = 0.3 + 0.01 * np.arange(7) + rng.normal(0, 0.02, 7)
+    found = noise_of([mean_at(100 * i, score) for i, score in enumerate(scores)])
+    line = stats.linregress(np.arange(7), scores)
+    rest = scores - line.intercept - line.slope * np.arange(7)
+    # sd of one checkpoint, less nearly nothing; the difference of two holds it twice.
+    assert found.sd == pytest.approx(math.sqrt(2 * np.sum(rest**2) / 5), rel=1e-3)
+    assert found.checkpoints == 7
+
+
+def test_a_steady_climb_is_no_noise():
+    assert noise_of([mean_at(i, 0.1 * i) for i in range(6)]).sd == pytest.approx(0, abs=1e-9)
+
+
+def test_the_share_of_the_items_is_taken_off():
+    # The items' own error explains all that differs.
+    assert noise_of([mean_at(i, 0.3 + 0.01 * (i % 2), se=0.05) for i in range(6)]).sd == 0
+
+
+def test_four_checkpoints_are_too_few_and_nine_the_most():
+    assert noise_of([mean_at(i, 0.1 * (i % 2)) for i in range(4)]) is None
+    assert noise_of([mean_at(i, 0.1 * (i % 2)) for i in range(12)]).checkpoints == 9
+
+
+def test_only_the_candidates_own_training_up_to_itself_counts():
+    mine = [mean_at(i, 0.1) for i in range(4)]
+    later = mean_at(9, 0.9)
+    other = dataclasses.replace(mine[0], run=a_run("other"))
+    unfinished = dataclasses.replace(
+        mine[1], run=dataclasses.replace(mine[1].run, id="x", finished="")
+    )
+    elsewhere = dataclasses.replace(
+        mine[1], run=dataclasses.replace(mine[1].run, id="y", suite_digest="another")
+    )
+    found = trail(mine[3], [mine[2], later, other, unfinished, elsewhere, mine[0], mine[1]])
+    assert [each.run.id for each in found] == ["step0", "step1", "step2", "step3"]
+
+
+def test_a_candidate_without_a_position_has_no_trail():
+    assert trail(results(), [mean_at(1, 0.1)]) == []
+
+
+def test_noise_widens_the_interval_and_the_p_value():
+    runs = [mean_at(i, 0.3 + 0.02 * (-1) ** i) for i in range(8)]
+    (plain,) = compare(runs[-1], runs[-2])
+    (joined,) = with_noise([plain], runs[-1], runs[-2], runs)
+    assert plain.p < 0.001 < 0.05 < joined.p
+    assert joined.low < plain.low < plain.high < joined.high
+
+
+def test_a_measure_that_one_checkpoint_lacks_has_no_known_noise():
+    frames = [records(np.arange(9.0) + i % 2) for i in range(6)]
+    runs = [at(i, frame) for i, frame in enumerate(frames)]
+    gap = [*runs[:3], at(3, records([1.0], task="other")), *runs[4:]]
+    (row,) = with_noise(compare(runs[5], runs[4]), runs[5], runs[4], gap)
+    assert row.delta.noise is None
+    (row,) = with_noise(compare(runs[5], runs[4]), runs[5], runs[4], runs)
+    assert row.delta.noise is not None
+
+
+def test_an_interval_without_history_says_nothing_of_checkpoints():
+    assert interval(Estimate(0, 1, 0, 0), 0.95).high == pytest.approx(1.96, abs=0.001)
