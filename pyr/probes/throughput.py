@@ -16,8 +16,8 @@ from pydantic import Field
 from pyr import content
 from pyr.errors import MeasureError
 from pyr.probes import Chunk, Subject
-from pyr.probes.tokenizer import domain_texts
 from pyr.schema import Better, Record, Strict
+from pyr.tokenization import listed
 
 
 class ThroughputOptions(Strict):
@@ -57,7 +57,7 @@ def _prompt(tokenizer: Any, length: int) -> Any:
     """ids_1L: `length` tokens of the shipped texts."""
     import torch
 
-    text = " ".join(text for documents in domain_texts({}).values() for _, text in documents)
+    text = " ".join(text for document in listed.shipped() for text in document.pieces)
     ids = tokenizer.encode(text, add_special_tokens=False)[:length]
     if len(ids) < length:
         raise MeasureError(f"the shipped texts hold {len(ids)} tokens, fewer than {length}.")

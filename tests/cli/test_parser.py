@@ -20,6 +20,11 @@ OPTIONS = {
     "export": "",
     "datasets": "",
     "demo": "--output --cache",
+    "gate check": "--suite --history",
+    "gate verify": "--gate",
+    "tokenizer compare": "--texts --data --references --hidden --context --output",
+    "tokenizer sweep": "--vocab --on --hidden --body --output --texts",
+    "tokenizer train": "--output --texts",
 }
 
 
@@ -28,9 +33,18 @@ def options_of(one: argparse.ArgumentParser) -> set[str]:
     return long - EVERYWHERE
 
 
-def verbs() -> dict[str, argparse.ArgumentParser]:
-    [found] = [a for a in parser()._actions if isinstance(a, argparse._SubParsersAction)]
-    return dict(found.choices)
+def verbs(
+    top: argparse.ArgumentParser | None = None, before: str = ""
+) -> dict[str, argparse.ArgumentParser]:
+    """Every verb by its words; one that has verbs of its own stands for those."""
+    top = top or parser()
+    below = [a for a in top._actions if isinstance(a, argparse._SubParsersAction)]
+    if not below:
+        return {before: top}
+    found: dict[str, argparse.ArgumentParser] = {}
+    for name, verb in below[0].choices.items():
+        found |= verbs(verb, f"{before} {name}".strip())
+    return found
 
 
 def test_the_verbs_are_these() -> None:

@@ -1,0 +1,261 @@
+"""One tokenizer beside others over the same texts."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pyr.tokenization import measure
+from pyr.tokenization.anatomy import NASTY, Anatomy, anatomy, shown
+from pyr.tokenization.forms import Ids, Named
+from pyr.tokenization.measure import DomainScore, Passages, Relation, Score
+
+_ONE_CORE_BYTES = 200_000
+_PASSAGE_LETTERS = 280
+_MAX_PASSAGES = 6
+_UNUSED_SHOWN = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the numbers that are not measured depend on."""
+
+    hidden: int = 768
+    """Width of the embeddings."""
+    context: int = 2048
+    """Tokens that a model sees at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Million bytes of text a second, by the wall clock."""
+
+    encode_one: float
+    encode_all: float
+    decode_one: float
+
+
+@dataclass(frozen=True, slots=True)
+class RoundTrip:
+    """Whether decoding gave every text back."""
+
+    lossless: bool
+    changed: int
+    """Texts that came back changed."""
+    texts: int
+    example: str = ""
+    """The first of them: what stood there, and what came back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A passage as one tokenizer cuts it."""
+
+    ids: Sequence[int]
+    pieces: Sequence[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """The beginning of a document, for the side-by-side."""
+
+    domain: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Everything measured of one tokenizer."""
+
+    name: str
+    path: str
+    vocab_size: int
+    domains: Sequence[DomainScore]
+    mean: Score
+    """Bytes per token, the mean over domains."""
+    tokens_per_word: float
+    """Mean over domains, as the next."""
+    whole_words: float
+    renyi_efficiency: float
+    never_used: int
+    """Tokens of the vocabulary that do not occur in these texts."""
+    never_used_examples: Sequence[str]
+    embedding_parameters: int
+    context_bytes: int
+    speed: Speed
+    round_trip: RoundTrip
+    anatomy: Anatomy
+    cuts: Sequence[Cut]
+    relations: Sequence[Relation] = ()
+    """Of the first tokenizer to this one; none for the first itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The first tokenizer beside the others."""
+
+    rows: Sequence[Row]
+    passages: Sequence[Passage]
+    options: Options
+
+    @property
+    def own(self) -> Row:
+        """The tokenizer that the others are beside."""
+        return self.rows[0]
+
+
+def compare(
+    tokenizers: Sequence[Named],
+    texts: Sequence[Passages],
+    options: Options | None = None,
+    *,
+    on_done: Callable[[str], None] = lambda name: None,
+) -> Report:
+    """Every tokenizer over the same texts; the first is held against each of the others.
+
+    on_done: called with the name of each tokenizer when it is through.
+    """
+    options = options or Options()
+    shown_passages = _samples(texts)
+    rows: list[Row] = []
+    own: list[list[Ids]] = []
+    for one in tokenizers:
+        row, coded = _measure(one, texts, shown_passages, options)
+        if not rows:
+            own = coded
+        else:
+            row = dataclasses.replace(row, relations=measure.relations(texts, own, coded))
+        rows.append(row)
+        on_done(one.name)
+    return Report(rows, shown_passages, options)
+
+
+def _measure(
+    one: Named, texts: Sequence[Passages], samples: Sequence[Passage], options: Options
+) -> tuple[Row, list[list[Ids]]]:
+    tokenizer = one.tokenizer
+    encode_one = _one_core(one, texts)
+    start = time.perf_counter()
+    coded = [tokenizer.encode_all(each.texts) for each in texts]
+    encode_all = _megabytes(texts) / (time.perf_counter() - start)
+    start = time.perf_counter()
+    round_trip = _round_trip(one, texts, coded)
+    decode_one = _megabytes(texts) / (time.perf_counter() - start)
+    scores = [
+        measure.domain_score(tokenizer, each, ids) for each, ids in zip(texts, coded, strict=True)
+    ]
+    counts = measure.id_counts(coded)
+    unused = _unused(one, counts)
+    mean = measure.mean_score(texts, coded)
+    row = Row(
+        name=one.name,
+        path=one.path,
+        vocab_size=tokenizer.vocab_size,
+        domains=scores,
+        mean=mean,
+        tokens_per_word=float(np.mean([each.tokens_per_word for each in scores])),
+        whole_words=float(np.nanmean([each.whole_words for each in scores] or [math.nan])),
+        renyi_efficiency=measure.renyi_efficiency(counts, tokenizer.vocab_size),
+        never_used=tokenizer.vocab_size - int((counts > 0).sum()),
+        never_used_examples=unused,
+        embedding_parameters=tokenizer.vocab_size * options.hidden,
+        context_bytes=round(mean.value * options.context),
+        speed=Speed(encode_one, encode_all, decode_one),
+        round_trip=round_trip,
+        anatomy=anatomy(tokenizer),
+        cuts=[_cut(one, each.text) for each in samples],
+    )
+    return row, coded
+
+
+def _megabytes(texts: Sequence[Passages]) -> float:
+    return sum(int(each.bytes.sum()) for each in texts) / 1e6
+
+
+def _one_core(one: Named, texts: Sequence[Passages]) -> float:
+    """MB/s of one call a text, over the first texts of every domain, before anything is cached."""
+    limit = _ONE_CORE_BYTES / len(texts)
+    some = [
+        text
+        for each in texts
+        for text, until in zip(each.texts, np.cumsum(each.bytes), strict=True)
+        if until <= limit
+    ] or [texts[0].texts[0]]
+    start = time.perf_counter()
+    for text in some:
+        one.tokenizer.encode(text)
+    return sum(len(text.encode()) for text in some) / 1e6 / (time.perf_counter() - start)
+
+
+def _round_trip(one: Named, texts: Sequence[Passages], coded: Sequence[Sequence[Ids]]) -> RoundTrip:
+    pairs = [
+        (f"{each.domain} {item}", text, ids)
+        for each, found in zip(texts, coded, strict=True)
+        for item, text, ids in zip(each.items, each.texts, found, strict=True)
+    ]
+    pairs += [("a hard case", text, np.array(one.tokenizer.encode(text))) for text in NASTY]
+    changed = 0
+    example = ""
+    for where, text, ids in pairs:
+        back = one.tokenizer.decode(ids.tolist())
+        if back != text:
+            changed += 1
+            example = example or f"{where}: {_difference(text, back)}"
+    return RoundTrip(changed == 0, changed, len(pairs), example)
+
+
+def _difference(text: str, back: str) -> str:
+    """The first place where two texts part, from a few letters before it."""
+    at = next(
+        (place for place, (a, b) in enumerate(zip(text, back, strict=False)) if a != b),
+        min(len(text), len(back)),
+    )
+    begin = max(0, at - 8)
+    before, after = (shown(each[begin : at + 12].encode()) for each in (text, back))
+    return f"'{before}' came back as '{after}'"
+
+
+def _unused(one: Named, counts: measure.Counts) -> list[str]:
+    table = one.tokenizer.token_bytes
+    ids = (number for number in range(len(table)) if number >= len(counts) or not counts[number])
+    found = (shown(table[number] or b"") for number in ids)
+    return [token for _, token in zip(range(_UNUSED_SHOWN), found, strict=False)]
+
+
+def _samples(texts: Sequence[Passages]) -> list[Passage]:
+    """The first document of every other domain, so that no more than a few are shown."""
+    step = max(1, math.ceil(len(texts) / _MAX_PASSAGES))
+    return [Passage(each.domain, each.texts[0][:_PASSAGE_LETTERS]) for each in texts[::step]]
+
+
+def _cut(one: Named, text: str) -> Cut:
+    table = one.tokenizer.token_bytes
+    ids = [int(number) for number in one.tokenizer.encode(text)]
+    return Cut(ids, [table[number] or b"" for number in ids])
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """The report without the passages: plain values, for json.dumps."""
+    rows = []
+    for row in report.rows:
+        written = dataclasses.asdict(row)
+        del written["cuts"]
+        rows.append(written)
+    return {"options": dataclasses.asdict(report.options), "tokenizers": finite(rows)}
+
+
+def finite(value: Any) -> Any:
+    """The same with None for limits that are infinite, which JSON has no word for."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(each) for each in value]
+    return value

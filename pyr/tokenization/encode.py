@@ -1,0 +1,99 @@
+"""Encoding in bulk: by the fastest library that gives the same ids, else by the stock one.
+
+`fastokens` is an optional extra. It is asked for the ids of the passages below and taken only if
+every one agrees with `tokenizers`: so a new version of either, or a tokenizer that it does not
+understand, costs time and never changes an id. docs/tokenizer.md has the measurements.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pyr.tokenization import listed
+from pyr.tokenization.anatomy import NASTY, SAMPLES
+
+FAST = "fastokens"
+STOCK = "tokenizers"
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """The ids of many texts in one array; text i has ids[offsets[i] : offsets[i + 1]]."""
+
+    ids: npt.NDArray[np.uint32]
+    offsets: npt.NDArray[np.int64]
+
+    def __iter__(self) -> Iterator[npt.NDArray[np.uint32]]:
+        """The ids of each text."""
+        for begin, end in zip(self.offsets[:-1], self.offsets[1:], strict=True):
+            yield self.ids[begin:end]
+
+
+class Encoder:
+    """A tokenizer.json for encoding many texts. No special tokens are added around them."""
+
+    def __init__(self, file: Path, *, fast: bool = True) -> None:
+        """file: the tokenizer.json. fast=False: the stock library, whatever is installed."""
+        import tokenizers
+
+        self._stock: Any = tokenizers.Tokenizer.from_file(str(file))
+        self._stock.no_truncation()
+        self._stock.no_padding()
+        self._fast: Any = None
+        self.note = "" if fast else "asked for"
+        """Why the stock library encodes, if it does."""
+        if fast:
+            self._fast, self.note = self._try_fast(file)
+
+    @property
+    def library(self) -> str:
+        """Which library encodes."""
+        return FAST if self._fast is not None else STOCK
+
+    def encode(self, texts: Sequence[str]) -> Encoded:
+        """The ids of the texts, on all cores."""
+        return _fast_ids(self._fast, texts) if self._fast is not None else self._stock_ids(texts)
+
+    def _stock_ids(self, texts: Sequence[str]) -> Encoded:
+        found = self._stock.encode_batch_fast(list(texts), add_special_tokens=False)
+        lengths = [0, *(len(each) for each in found)]
+        arrays = [np.asarray(each.ids, dtype=np.uint32) for each in found]
+        ids = np.concatenate([np.zeros(0, dtype=np.uint32), *arrays])
+        return Encoded(ids, np.cumsum(lengths, dtype=np.int64))
+
+    def _try_fast(self, file: Path) -> tuple[Any, str]:
+        if importlib.util.find_spec(FAST) is None:
+            return None, f"{FAST} is not installed"
+        import fastokens
+
+        try:
+            fast = fastokens.Tokenizer.from_file(str(file))
+        except ValueError as error:
+            return None, f"{FAST} cannot read this tokenizer: {error}"
+        texts = self._proofs()
+        own, others = self._stock_ids(texts), _fast_ids(fast, texts)
+        for text, mine, other in zip(texts, own, others, strict=True):
+            if not np.array_equal(mine, other):
+                return None, f"{FAST} gives other ids for {text[:40]!r}"
+        return fast, ""
+
+    def _proofs(self) -> list[str]:
+        """Hard cases, the shipped passages, and every added token inside a text."""
+        added = self._stock.get_added_tokens_decoder().values()
+        inside = [f"one{token.content}two {token.content} {token.content}\n" for token in added]
+        passages = [document.text for document in listed.shipped()]
+        return [*NASTY, *SAMPLES.values(), *inside, *passages, ""]
+
+
+def _fast_ids(fast: Any, texts: Sequence[str]) -> Encoded:
+    ids, offsets = fast.encode_batch_flat(list(texts), add_special_tokens=False)
+    return Encoded(
+        np.frombuffer(ids, np.uint32), np.frombuffer(offsets, np.uint64).astype(np.int64)
+    )

@@ -1,0 +1,150 @@
+"""A comparison and a sweep as tables of the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pyr.tokenization.comparison import Report, Row
+from pyr.tokenization.measure import Score
+from pyr.tokenization.sweep import Size
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+
+def show(report: Report, console: Console) -> None:
+    """The summary, the domains, how things are cut, and what was lost."""
+    console.print(_summary(report))
+    console.print(_domains(report))
+    console.print(_anatomy(report))
+    for row in report.rows:
+        if not row.round_trip.lossless:
+            trip = row.round_trip
+            console.print(
+                f"{row.name}: {trip.changed} of {trip.texts} texts are not decoded as they were; "
+                f"{trip.example}",
+                markup=False,
+            )
+    own = report.own
+    console.print(
+        f"gain: bytes per token of {own.name} over the other's, minus 1; 95% intervals, paired by "
+        f"document. n = {sum(each.documents for each in own.domains)} documents, "
+        f"{sum(each.bytes for each in own.domains) / 1e6:.2f} MB.",
+        markup=False,
+    )
+
+
+def show_sweep(sizes: Sequence[Size], console: Console) -> None:
+    """One line a size."""
+    table = _table(
+        "vocabulary",
+        "embedding parameters",
+        "bytes/token",
+        "tokens/byte",
+        "MFLOP/byte",
+        "gain a step",
+    )
+    before = None
+    for size in sizes:
+        gain = f"{size.bytes_per_token.value / before - 1:+.1%}" if before else ""
+        table.add_row(
+            f"{size.vocab_size:,}",
+            f"{size.embedding_parameters / 1e6:.2f}M",
+            _with_margin(size.bytes_per_token),
+            f"{size.tokens_per_byte:.4f}",
+            f"{size.flops_per_byte / 1e6:.0f}",
+            gain,
+        )
+        before = size.bytes_per_token.value
+    console.print(table)
+
+
+def _table(*heads: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for place, head in enumerate(heads):
+        table.add_column(head, justify="right" if place else "left", overflow="fold")
+    return table
+
+
+def _summary(report: Report) -> Table:
+    table = _table(
+        "tokenizer",
+        "tokens",
+        "bytes/token",
+        "gain",
+        "length",
+        "tokens/word",
+        "whole words",
+        "Renyi",
+        "never used",
+        "embedding",
+        "context",
+        "MB/s 1 core",
+        "all",
+        "decode",
+        "lossless",
+    )
+    for row in report.rows:
+        table.add_row(
+            row.name,
+            f"{row.vocab_size:,}",
+            _with_margin(row.mean),
+            gain(row),
+            f"{row.relations[-1].sequence_length:.3f}" if row.relations else "",
+            f"{row.tokens_per_word:.2f}",
+            f"{row.whole_words:.1%}",
+            f"{row.renyi_efficiency:.3f}",
+            f"{row.never_used / row.vocab_size:.0%}",
+            f"{row.embedding_parameters / 1e6:.1f}M",
+            f"{row.context_bytes:,}",
+            f"{row.speed.encode_one:.1f}",
+            f"{row.speed.encode_all:.1f}",
+            f"{row.speed.decode_one:.1f}",
+            "yes" if row.round_trip.lossless else "NO",
+        )
+    return table
+
+
+def _domains(report: Report) -> Table:
+    table = _table("bytes/token", *(row.name for row in report.rows))
+    for place, domain in enumerate(report.own.domains):
+        best = max(row.domains[place].bytes_per_token.value for row in report.rows)
+        cells = []
+        for row in report.rows:
+            value = row.domains[place].bytes_per_token.value
+            cells.append(f"{value:.2f}{'*' if value == best else ''}")
+        table.add_row(domain.domain, *cells)
+    table.add_row("mean", *(f"{row.mean.value:.2f}" for row in report.rows))
+    return table
+
+
+def _anatomy(report: Report) -> Table:
+    table = _table("cuts", *(row.name for row in report.rows))
+    cells = [row.anatomy for row in report.rows]
+    table.add_row("digits a token, at most", *(str(each.digits_at_most) for each in cells))
+    table.add_row("Python keywords whole", *(str(len(each.keywords)) for each in cells))
+    table.add_row("operators whole", *(str(len(each.operators)) for each in cells))
+    for width in cells[0].indents:
+        table.add_row(
+            f"tokens of a line end and {width} spaces",
+            *(str(each.indents[width]) for each in cells),
+        )
+    return table
+
+
+def gain(row: Row) -> str:
+    """``+6.1% [+5.8, +6.4]``: of the mean over domains; empty for the first tokenizer."""
+    for relation in row.relations:
+        if not relation.domain:
+            found = relation.gain
+            return f"{found.value:+.1%} [{100 * found.low:+.1f}, {100 * found.high:+.1f}]"
+    return ""
+
+
+def _with_margin(score: Score) -> str:
+    return f"{score.value:.3f} \u00b1{(score.high - score.low) / 2:.3f}"

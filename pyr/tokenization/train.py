@@ -1,0 +1,203 @@
+"""Learn the merges of a byte-level BPE.
+
+Two trainers give the same merges in the same order: `rustbpe`, at a third of the time, and the
+trainer of `tokenizers`, which is always there. So the file of a tokenizer says nothing of what was
+installed where it was trained. `tests/tokenization/test_tokenizer_train.py` holds them to it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import itertools
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pyr.errors import MeasureError
+from pyr.tokenization.recipe import BYTES, PreTokenizer, Recipe
+from pyr.tokenization.texts import Source, copies, documents
+
+Trainer = Literal["rustbpe", "tokenizers"]
+Merge = tuple[bytes, bytes]
+
+QWEN2_PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+"""llama.cpp's `qwen2`; Qwen2's own tokenizer.json."""
+
+_SMOLLM_PATTERN = (
+    r"\p{N}|'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?[^\s\p{L}\p{N}]+|\s+(?=\p{N})|\s+(?!\S)|\s+"
+)
+# llama.cpp's `smollm` cuts out digits first and the rest by GPT-2's pattern. In one pattern: blanks
+# before a digit are a piece of their own, since that cut comes first.
+
+
+@dataclass(slots=True)
+class Fed:
+    """What one source gave."""
+
+    documents: int = 0
+    """Those that count at least once."""
+    bytes: int = 0
+    """UTF-8, each document once."""
+    bytes_trained: int = 0
+    """UTF-8, each document as often as it counts."""
+    digest: Any = field(default_factory=hashlib.sha256)
+    """sha256 over the texts, each once, in the order read."""
+
+    def record(self) -> dict[str, Any]:
+        """As it is written beside the tokenizer."""
+        return {
+            "documents": self.documents,
+            "bytes": self.bytes,
+            "bytes_trained": self.bytes_trained,
+            "sha256": self.digest.hexdigest(),
+        }
+
+
+def trainer_here() -> Trainer:
+    """The fastest trainer that is installed."""
+    return "rustbpe" if importlib.util.find_spec("rustbpe") else "tokenizers"
+
+
+def pre_tokenizer(name: PreTokenizer) -> Any:
+    """The pre-tokenizer of `tokenizers` that cuts as llama.cpp's does under that name."""
+    from tokenizers import Regex, pre_tokenizers
+
+    if name == "qwen2":
+        return pre_tokenizers.Sequence(
+            [
+                pre_tokenizers.Split(Regex(QWEN2_PATTERN), "isolated"),
+                pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+            ]
+        )
+    return pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
+        ]
+    )
+
+
+def training_texts(
+    recipe: Recipe,
+    root: Path,
+    *,
+    on_source: Callable[[str, Fed], None] = lambda name, fed: None,
+) -> Iterator[str]:
+    """The recipe's training side, each piece as often as its weight says.
+
+    on_source: called with the number and name of each source when it has been read to its end.
+    """
+    for source in recipe.texts:
+        fed = Fed()
+        yield from _feed(source, root, recipe.held_out, fed)
+        on_source(source.name, fed)
+
+
+def _feed(source: Source, root: Path, held_out: float, fed: Fed) -> Iterator[str]:
+    train_side = source.model_copy(update={"part": "train"})
+    for document in documents(train_side, root, held_out=held_out):
+        count = copies(document, source.weight)
+        fed.documents += count > 0
+        for piece in document.pieces if count else ():
+            raw = piece.encode("utf-8", "replace")
+            fed.bytes += len(raw)
+            fed.bytes_trained += count * len(raw)
+            fed.digest.update(raw)
+            yield from itertools.repeat(raw.decode("utf-8"), count)
+
+
+def learn(
+    texts: Iterable[str], cut: PreTokenizer, merges: int, *, trainer: Trainer | None = None
+) -> list[Merge]:
+    """The merges in the order learned: the most frequent pair first, ties by the lower ids.
+
+    merges: how many to learn. trainer: by default the fastest that is installed.
+    Raises MeasureError if the texts are too few for so many.
+    """
+    run = _learn_rustbpe if (trainer or trainer_here()) == "rustbpe" else _learn_tokenizers
+    found = run(texts, cut, merges)
+    if len(found) < merges:
+        raise MeasureError(
+            f"the texts give {len(found)} merges, and {merges} were asked for.",
+            remedy="give more text or a smaller vocabulary",
+        )
+    return found
+
+
+def _learn_rustbpe(texts: Iterable[str], cut: PreTokenizer, merges: int) -> list[Merge]:
+    import rustbpe
+
+    pattern = QWEN2_PATTERN if cut == "qwen2" else _SMOLLM_PATTERN
+    learner = rustbpe.Tokenizer()
+    learner.train_from_iterator(iter(texts), BYTES + merges, pattern=pattern)
+    ranks = sorted(learner.get_mergeable_ranks(), key=lambda entry: entry[1])
+    return parts([bytes(token) for token, _ in ranks])
+
+
+def parts(tokens: Sequence[bytes]) -> list[Merge]:
+    """The pair that each token was merged from, for tokens in the order of their ranks.
+
+    A token is what the merges before it leave of its bytes: exactly two parts.
+    Raises MeasureError if a token is there twice, or is not two parts.
+    """
+    ranks = {token: rank for rank, token in enumerate(tokens)}
+    if len(ranks) < len(tokens):
+        raise MeasureError(
+            "the trainer gave one token twice.", remedy="uninstall rustbpe to train with tokenizers"
+        )
+    found = []
+    for token in tokens[BYTES:]:
+        halves = _merged(token, ranks, below=ranks[token])
+        if len(halves) != 2:
+            raise MeasureError(f"the token {token!r} is not a merge of two earlier ones.")
+        found.append((halves[0], halves[1]))
+    return found
+
+
+def _merged(token: bytes, ranks: dict[bytes, int], *, below: int) -> list[bytes]:
+    """The bytes of a token after all merges of a rank under `below`, lowest first."""
+    pieces = [token[i : i + 1] for i in range(len(token))]
+    while len(pieces) > 2:
+        joined = [ranks.get(a + b, below) for a, b in itertools.pairwise(pieces)]
+        lowest = min(joined)
+        if lowest >= below:
+            break
+        place = joined.index(lowest)
+        pieces[place : place + 2] = [pieces[place] + pieces[place + 1]]
+    return pieces
+
+
+def _learn_tokenizers(texts: Iterable[str], cut: PreTokenizer, merges: int) -> list[Merge]:
+    from tokenizers import Tokenizer, models, trainers
+
+    letters = byte_letters()
+    learner = Tokenizer(models.BPE())
+    learner.pre_tokenizer = pre_tokenizer(cut)
+    # The letters as special tokens: this gives them ids in the order of their bytes, by which ties
+    # are broken. Its own order is that of the letters.
+    trainer = trainers.BpeTrainer(
+        vocab_size=BYTES + merges, special_tokens=letters, show_progress=False
+    )
+    learner.train_from_iterator(texts, trainer)
+    values = {letter: bytes([byte]) for byte, letter in enumerate(letters)}
+    found = json.loads(learner.to_str())["model"]["merges"]
+    return [
+        (b"".join(values[c] for c in left), b"".join(values[c] for c in right))
+        for left, right in found
+    ]
+
+
+def byte_letters() -> list[str]:
+    """The letter that byte-level BPE writes for each byte: GPT-2's table.
+
+    Printable bytes stand for themselves, the others for the letters from U+0100 on.
+    """
+    printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
+    others = itertools.count(BYTES)
+    return [chr(byte) if byte in printable else chr(next(others)) for byte in range(BYTES)]

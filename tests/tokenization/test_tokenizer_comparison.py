@@ -1,0 +1,159 @@
+"""A comparison as a whole, its page, its tables, its JSON."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import rich.console
+import tokenizers
+from factories_tokenization import TEXTS, build_small
+
+from pyr.tokenization import anatomy, comparison, forms, measure, page, tables
+from pyr.tokenization.texts import Document
+
+HOSTILE = "<script>alert(1)</script> \"quoted\" & \u202e <b title='x'> \x07 \n\tend"
+
+
+@pytest.fixture(scope="module")
+def report() -> comparison.Report:
+    qwen2 = forms.Named("<b>own</b>", forms.HuggingFace(build_small()))
+    smollm = forms.Named("other", forms.HuggingFace(build_small(pre_tokenizer="smollm")))
+    lossy = forms.Named("lower", forms.HuggingFace(lowercase()))
+    documents = [Document("texts", str(n), (text,)) for n, text in enumerate(TEXTS)]
+    documents += [Document("<i>hostile</i>", str(n), (HOSTILE * n,)) for n in (1, 2)]
+    return comparison.compare([qwen2, smollm, lossy], measure.passages(documents))
+
+
+def lowercase() -> tokenizers.Tokenizer:
+    tokenizer = build_small()
+    tokenizer.normalizer = tokenizers.normalizers.Lowercase()
+    return tokenizer
+
+
+def test_the_first_is_held_against_each_of_the_others(report: comparison.Report) -> None:
+    assert not report.own.relations
+    for row in report.rows[1:]:
+        assert [each.domain for each in row.relations] == ["texts", "<i>hostile</i>", ""]
+
+
+def test_a_text_that_does_not_come_back_is_shown(report: comparison.Report) -> None:
+    assert [row.round_trip.lossless for row in report.rows] == [True, True, False]
+    assert "came back as" in report.rows[2].round_trip.example
+    assert report.rows[2].round_trip.changed >= 2
+
+
+def test_tokens_that_never_occur_are_counted(report: comparison.Report) -> None:
+    own = report.own
+    assert 0 < own.never_used < own.vocab_size
+    assert "<|endoftext|>" in own.never_used_examples
+
+
+def test_what_is_not_measured_follows_from_the_options(report: comparison.Report) -> None:
+    assert report.own.embedding_parameters == 400 * 768
+    assert report.own.context_bytes == round(report.own.mean.value * 2048)
+
+
+def test_the_json_holds_everything_but_the_passages(report: comparison.Report) -> None:
+    written = json.loads(json.dumps(comparison.as_json(report), allow_nan=False))
+    assert [each["name"] for each in written["tokenizers"]] == ["<b>own</b>", "other", "lower"]
+    assert "cuts" not in written["tokenizers"][0]
+    assert written["tokenizers"][1]["relations"][-1]["gain"]["value"] > -1
+
+
+def test_a_domain_of_one_document_has_no_interval_in_the_json() -> None:
+    one = forms.Named("own", forms.HuggingFace(build_small()))
+    found = comparison.compare([one], measure.passages([Document("a", "0", ("a b c",))]))
+    written = json.loads(json.dumps(comparison.as_json(found), allow_nan=False))
+    assert written["tokenizers"][0]["mean"]["low"] is None
+
+
+class Tags(HTMLParser):
+    """Which tags and attributes a page has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes |= {name for name, _ in attrs}
+
+
+def test_nothing_of_a_text_becomes_part_of_the_page(report: comparison.Report) -> None:
+    html = page.render(report)
+    found = Tags()
+    found.feed(html)
+    assert "script" not in found.tags
+    assert not {name for name in found.attributes if name.startswith("on")}
+    assert "\u202e" not in html
+    assert "\x07" not in html
+    assert "&lt;b&gt;own&lt;/b&gt;" in html
+
+
+def test_the_page_needs_nothing_else(report: comparison.Report) -> None:
+    html = page.render(report)
+    assert not re.search(r"(src|href)=|url\(|https?://", html)
+    assert "default-src 'none'" in html
+    assert len(html) < 2_000_000
+
+
+def test_the_same_report_gives_the_same_page(report: comparison.Report) -> None:
+    assert page.render(report) == page.render(report)
+
+
+def test_a_passage_is_shown_whole_by_every_tokenizer(report: comparison.Report) -> None:
+    for row in report.rows[:2]:
+        for passage, cut in zip(report.passages, row.cuts, strict=True):
+            assert b"".join(cut.pieces).decode() == passage.text
+            assert len(cut.ids) == len(cut.pieces)
+
+
+def test_hovering_gives_id_and_bytes(report: comparison.Report) -> None:
+    cut = report.own.cuts[0]
+    value = " ".join(f"{byte:02x}" for byte in cut.pieces[0])
+    assert f'title="id {cut.ids[0]}, bytes {value}"' in page.render(report)
+
+
+def test_the_terminal_says_who_loses_text(report: comparison.Report) -> None:
+    out = io.StringIO()
+    tables.show(report, rich.console.Console(file=out, width=200))
+    assert "lower: " in out.getvalue()
+    assert "NO" in out.getvalue()
+
+
+def test_anatomy_of_digits_and_blanks(shipped: Path) -> None:
+    found = anatomy.anatomy(forms.load(shipped).tokenizer)
+    assert found.digits_at_most == 1
+    assert found.cuts["a number"] == list("31415926535")
+    assert "return" in found.keywords
+    assert "==" in found.operators
+
+
+def test_a_part_of_a_letter_is_shown_as_its_bytes() -> None:
+    assert anatomy.shown("\u65e5".encode()[:2]) == "\\xe6\\x97"
+    assert anatomy.shown(b" a\n") == " a\\n"
+
+
+def test_it_is_the_same_bytes_per_token_as_the_records_give(report: comparison.Report) -> None:
+    own = report.own.domains[0]
+    assert own.bytes_per_token.value == pytest.approx(own.bytes / own.tokens)
+
+
+def test_a_file_of_texts_is_a_domain(tmp_path: Path) -> None:
+    from pyr.tokenization import listed
+
+    (tmp_path / "prose.txt").write_text("Some prose.")
+    (tmp_path / "code.jsonl").write_text('{"text": "x = 1"}\n{"text": "y = 2"}\n')
+    (tmp_path / "notes.md").write_text("not read")
+    found = listed.read_texts([tmp_path], tmp_path)
+    assert [(each.domain, each.text) for each in found] == [
+        ("code", "x = 1"),
+        ("code", "y = 2"),
+        ("prose", "Some prose."),
+    ]

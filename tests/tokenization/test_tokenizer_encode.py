@@ -1,0 +1,73 @@
+"""Bulk encoding never changes an id."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+from factories_tokenization import TEXTS
+
+from pyr.tokenization.encode import Encoder
+
+needs_fastokens = pytest.mark.skipif(
+    importlib.util.find_spec("fastokens") is None, reason="fastokens is not installed"
+)
+
+
+def assert_same(one: Encoder, other: Encoder, texts: list[str]) -> None:
+    for mine, theirs in zip(one.encode(texts), other.encode(texts), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_without_the_fast_library_the_stock_one_encodes(shipped: Path, monkeypatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    encoder = Encoder(shipped / "tokenizer.json")
+    assert encoder.library == "tokenizers"
+    assert encoder.note == "fastokens is not installed"
+
+
+def test_texts_keep_their_order_and_an_empty_one_its_place(shipped: Path) -> None:
+    import tokenizers
+
+    stock = tokenizers.Tokenizer.from_file(str(shipped / "tokenizer.json"))
+    texts = ["one", "", "two three"]
+    found = Encoder(shipped / "tokenizer.json", fast=False).encode(texts)
+    assert [ids.tolist() for ids in found] == [stock.encode(text).ids for text in texts]
+
+
+@pytest.mark.parametrize("fast", [False, True])
+def test_no_texts_give_no_ids(shipped: Path, fast: bool) -> None:
+    found = Encoder(shipped / "tokenizer.json", fast=fast).encode([])
+    assert len(found.ids) == 0
+    assert found.offsets.tolist() == [0]
+
+
+@needs_fastokens
+def test_the_fast_library_gives_the_same_ids(shipped: Path) -> None:
+    fast, stock = (Encoder(shipped / "tokenizer.json", fast=each) for each in (True, False))
+    assert fast.library == "fastokens"
+    assert_same(fast, stock, [*TEXTS, "<|im_start|>user\n<think>x</think>", "\u200d\u0301  \n\n 1"])
+
+
+def test_a_library_that_gives_other_ids_is_not_taken(shipped: Path, monkeypatch) -> None:
+    class Wrong:
+        @staticmethod
+        def from_file(path: str) -> Wrong:
+            return Wrong()
+
+        def encode_batch_flat(self, texts: list[str], *, add_special_tokens: bool):
+            assert not add_special_tokens
+            return b"", np.zeros(len(texts) + 1, dtype=np.uint64).tobytes()
+
+    module = types.ModuleType("fastokens")
+    module.Tokenizer = Wrong  # type: ignore[attr-defined]
+    module.__spec__ = importlib.machinery.ModuleSpec("fastokens", None)
+    monkeypatch.setitem(sys.modules, "fastokens", module)
+    encoder = Encoder(shipped / "tokenizer.json")
+    assert encoder.library == "tokenizers"
+    assert "gives other ids for" in encoder.note
