@@ -1,0 +1,87 @@
+"""``pyr gate check`` and ``pyr gate verify``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from pyr import content
+from pyr.cli import EXIT_CODES
+from pyr.cli.conclude import read_gate
+from pyr.compare import trail
+from pyr.errors import UsageError
+from pyr.gate import read_verdict, verify
+from pyr.gate.power import Check, Resolution, check, from_history, from_limits, remedy
+from pyr.schema import Gate, State, Suite
+from pyr.store import Store
+
+
+def run(options: argparse.Namespace) -> int:
+    """Hold a gate against a suite, or a verdict against its records."""
+    return _check(options) if options.action == "check" else _verify(options)
+
+
+def _check(options: argparse.Namespace) -> int:
+    """Exit code 0 if every margin can be resolved, 1 if one cannot, 3 if one is not known."""
+    if options.suite is None:
+        raise UsageError("a gate is checked against a suite.", remedy="name it with --suite")
+    gate = read_gate(options.name)
+    suite = content.read(content.find(options.suite, kind="suite", folder="evals/suites"), Suite)
+    checks = check(gate, resolutions(gate, suite, Store(options.history or options.store)))
+    state = _state(checks)
+    if options.json:
+        print(json.dumps([asdict(each) for each in checks], indent=2, sort_keys=True))
+        return EXIT_CODES[state]
+    for each in checks:
+        print(_line(each))
+    words = {"pass": "RESOLVES", "fail": "REFUSED", "unclear": "UNKNOWN"}
+    print(f"{words[state]}  gate {gate.name} under suite {suite.name}")
+    return EXIT_CODES[state]
+
+
+def resolutions(gate: Gate, suite: Suite, store: Store) -> dict[str, Resolution]:
+    """What is known of every measure: from the newest training in the store, else from limits."""
+    from pyr.evaluate import suite_digest
+
+    digest = suite_digest(suite)
+    runs = [run for run in store.runs() if run.finished and run.suite_digest == digest]
+    if not runs:
+        return from_limits(suite, gate)
+    newest = store.results(runs[-1])
+    same = [store.results(run) for run in runs if run.engine == runs[-1].engine]
+    return {**from_limits(suite, gate), **from_history(trail(newest, same))}
+
+
+def _state(checks: Sequence[Check]) -> State:
+    said = {each.said for each in checks}
+    if "cannot resolve" in said:
+        return "fail"
+    return "unclear" if "unknown" in said else "pass"
+
+
+def _line(each: Check) -> str:
+    head = f"{each.said:<14}  {each.measure} {each.rule}"
+    if each.finest is None:
+        return f"{head}  (never measured: give runs of this suite with --history)"
+    basis = f"{head}  (n={each.n}, no finer than {each.finest:.2g}; {each.source})"
+    return f"{basis}\n{'':16}{remedy(each)}" if each.said == "cannot resolve" else basis
+
+
+def _verify(options: argparse.Namespace) -> int:
+    """Exit code 0 if the records say what the verdict says, else 1."""
+    file = Path(options.name)
+    file = file / "verdict.json" if file.is_dir() else file
+    verdict = read_verdict(file)
+    differences = verify(verdict, read_gate(options.gate or verdict.gate), Store(options.store))
+    if options.json:
+        print(json.dumps({"verdict": str(file), "differences": differences}, indent=2))
+    else:
+        for line in differences:
+            print(line)
+        word = "DIFFERS" if differences else "VERIFIED"
+        overruled = f"; accepted: {verdict.accepted.reason}" if verdict.accepted else ""
+        print(f"{word}  {verdict.state.upper()} of {verdict.run}{overruled}  {file}")
+    return 1 if differences else 0
