@@ -96,8 +96,8 @@ def test_lm_eval_builds_requests_offline(task, loaded):
     assert len(built.test_docs()) == len(documents(task))
 
 
-@pytest.mark.parametrize("task", ["pyr_calls", "pyr_calls_choice"])
-def test_two_worked_calls_are_the_turns_before_every_request(task, loaded):
+@pytest.mark.parametrize(("task", "examples"), [("pyr_calls", 2), ("pyr_calls_choice", 1)])
+def test_worked_calls_are_the_turns_before_every_request(task, examples, loaded):
     def turns(messages: list[dict], add_generation_prompt: bool = True) -> str:
         return json.dumps(messages)
 
@@ -109,7 +109,7 @@ def test_two_worked_calls_are_the_turns_before_every_request(task, loaded):
         chat_template=turns,
     )
     *worked, item = json.loads(prompt)
-    assert [turn["role"] for turn in worked] == ["user", "assistant"] * 2
+    assert [turn["role"] for turn in worked] == ["user", "assistant"] * examples
     assert all(turn["content"].strip().startswith("<tool_call>") for turn in worked[1::2])
     assert item["content"].strip() == documents(task)[0]["prompt"]
 
