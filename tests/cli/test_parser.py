@@ -19,12 +19,14 @@ OPTIONS = {
     "import": "--tokens-per-step",
     "export": "",
     "datasets": "",
+    "data": "--output --data --datasets --set",
     "demo": "--output --cache",
     "gate check": "--suite --history",
     "gate verify": "--gate",
     "tokenizer compare": "--texts --data --references --hidden --context --output",
     "tokenizer sweep": "--vocab --on --hidden --body --output --texts",
     "tokenizer train": "--output --texts",
+    "train": "--until --output --data --datasets --set",
 }
 
 

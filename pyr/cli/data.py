@@ -1,0 +1,57 @@
+"""``pyr data prepare | stats | verify | texts``: the training data of a recipe."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from pyr.cli.progress import note
+from pyr.cli.train import open_recipe, rehearsal_of
+from pyr.training import curriculum, prepare, sources
+from pyr.training.recipe import Curriculum
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do what the second word says, for every phase of the recipe."""
+    read = open_recipe(options)
+    if options.action == "texts":
+        return _texts(read, options)
+    kitchen = curriculum.kitchen_of(rehearsal_of(options, read))
+    prepared = prepare.prepare(read, kitchen)
+    if options.action == "verify":
+        prepare.verify(prepared)
+    rows = prepare.totals(prepared)
+    if options.json:
+        print(json.dumps(rows, indent=2))
+        return 0
+    for row in rows:
+        print(
+            f"{row['source']}: {row['documents']} documents, {row['tokens'] / 1e6:.2f} M tokens, "
+            f"{row['bytes'] / max(1, row['tokens']):.2f} bytes/token; {row['held_out']} held out, "
+            f"{row['repeated']} repeated, {row['filtered']} filtered, "
+            f"{row['contaminated']} contaminated ({', '.join(row['phases'])})"
+        )
+    if options.action == "verify":
+        print("every shard is what was written")
+    return 0
+
+
+def _texts(read: Curriculum, options: argparse.Namespace) -> int:
+    """Write the texts of every source as JSON lines: what a tokenizer can be trained from."""
+    folder = Path(options.output or f"out/{read.recipe.name}") / "texts"
+    folder.mkdir(parents=True, exist_ok=True)
+    rehearsal = rehearsal_of(options, read)
+    folders = (read.folder, *([rehearsal.texts] if rehearsal.texts else []))
+    places = sources.Places(folders=folders, seed=read.recipe.seed)
+    for phase in read.phases:
+        for source in phase.used:
+            if source.replay or phase.stage == "dpo":
+                continue
+            file = folder / f"{phase.name}-{source.name}.jsonl"
+            with file.open("w", encoding="utf-8") as stream:
+                for row in sources.rows(source, places, sources.Counted()):
+                    stream.write(json.dumps(row) + "\n")
+            note(f"  {file}")
+    print(folder)
+    return 0

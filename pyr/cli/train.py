@@ -1,0 +1,81 @@
+"""``pyr train``: run a recipe through its gates."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from pyr.cli import EXIT_CODES, INTERRUPTED
+from pyr.cli.conclude import Conclusion, conclude
+from pyr.cli.eval import measure
+from pyr.cli.progress import note
+from pyr.evaluate import Conditions
+from pyr.schema import Gate, Run
+from pyr.store import Store
+from pyr.training import curriculum, recipe
+from pyr.training.curriculum import Outcome, Passage, Rehearsal
+from pyr.training.recipe import Curriculum
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the phases in their order, to the end or to a closed gate; 0, 1 or 3 as the gates say."""
+    read = open_recipe(options)
+    outcome = curriculum.run(read, rehearsal_of(options, read), until=options.until or "")
+    if options.json:
+        print(json.dumps(asdict(outcome), indent=2, default=str))
+    else:
+        _show(outcome)
+    return INTERRUPTED if outcome.state == "stopped" else EXIT_CODES[outcome.state]
+
+
+def open_recipe(options: argparse.Namespace) -> Curriculum:
+    """The recipe that the options name, with their ``--set``."""
+    return recipe.read(Path(options.recipe), options.set)
+
+
+def rehearsal_of(options: argparse.Namespace, read: Curriculum) -> Rehearsal:
+    """Where the options say that the recipe is run."""
+    store = Store(options.store)
+
+    def report(candidate: Run, baseline: Run | None, gate: Gate) -> Conclusion:
+        earlier = [each for each in store.runs() if _comparable(each, candidate)]
+        return conclude(store, candidate, baseline, gate, history=earlier)
+
+    return Rehearsal(
+        output=Path(options.output or f"out/{read.recipe.name}"),
+        store=store,
+        texts=Path(options.data) if options.data else None,
+        conclude=report,
+        measure=measure,
+        conditions=replace(Conditions(), mirror=_mirror(options.datasets)),
+        say=note,
+    )
+
+
+def _mirror(folder: str | None) -> Path | None:
+    # lm-eval would read a relative path as a hub name.
+    return Path(folder).resolve() if folder else None
+
+
+def _comparable(run: Run, candidate: Run) -> bool:
+    same = (run.suite_digest, run.engine) == (candidate.suite_digest, candidate.engine)
+    return bool(run.finished) and same
+
+
+def _show(outcome: Outcome) -> None:
+    for passage in outcome.passages:
+        _show_passage(passage)
+    if outcome.state == "stopped":
+        print("STOPPED  saved; the same command goes on from here")
+        return
+    last = outcome.passages[-1]
+    print(f"{last.state.upper()}  {last.report}")
+
+
+def _show_passage(passage: Passage) -> None:
+    overruled = " (overruled)" if passage.opens and passage.state != "pass" else ""
+    print(f"{passage.phase}: {passage.state.upper()}{overruled}  {passage.run}")
+    for sentence in passage.sentences:
+        print(f"  {sentence}")

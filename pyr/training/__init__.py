@@ -1,0 +1,16 @@
+"""Train a model through gated phases, and lose nothing.
+
+recipe.py       the files people write: the order of phases, and each phase
+model.py        the model of a recipe, freshly initialised
+sources.py      documents from files, hub data sets, the Python installation, the inventor
+invent.py       stories, dialogues and preferences made up from a seed
+shards.py       documents, tokenised once, in memory-mapped uint16 files
+prepare.py      every source of a recipe into shards; its held-out documents into tasks
+packing.py      shards -> rows without padding, in an order that a seed decides
+checkpoints.py  checkpoints that are complete or absent
+watch.py        what is looked at during a phase: losses, signals, saves
+pulse.py        a short suite on every saved checkpoint, within a budget
+settings.py     a phase's options for transformers' and trl's trainers
+stage.py        one phase, one process: ``python -m pyr.training.stage FOLDER``
+curriculum.py   the conductor: prepare, train, evaluate, judge, go on
+"""

@@ -1,0 +1,58 @@
+"""Training text that holds a test item: found by 13-grams of words, as in Brown et al. 2020, C."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pyr import content
+
+WORDS = 13
+_WORD = re.compile(r"\w+")
+
+
+def grams(text: str) -> Iterator[bytes]:
+    """A digest of every run of 13 words, case and punctuation left out."""
+    words = _WORD.findall(text.lower())
+    for first in range(len(words) - WORDS + 1):
+        joined = " ".join(words[first : first + WORDS])
+        yield hashlib.blake2b(joined.encode("utf-8", "replace"), digest_size=8).digest()
+
+
+def shares_a_gram(text: str, blocked: frozenset[bytes]) -> bool:
+    """True if the text holds one of the blocked runs of words."""
+    return any(gram in blocked for gram in grams(text))
+
+
+def grams_of(files: list[Path]) -> frozenset[bytes]:
+    """The runs of words in every text of JSON-lines files of items."""
+    found: set[bytes] = set()
+    for file in files:
+        # Not splitlines: an item may hold a line separator of Unicode.
+        for line in file.read_text(encoding="utf-8").split("\n"):
+            if line:
+                for text in _texts(json.loads(line)):
+                    found.update(grams(text))
+    return frozenset(found)
+
+
+@cache
+def shipped_grams() -> frozenset[bytes]:
+    """Those of the project's own tasks."""
+    return grams_of(sorted(content.path("evals/tasks").glob("*/items.jsonl")))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for each in value.values():
+            yield from _texts(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _texts(each)

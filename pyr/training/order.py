@@ -1,0 +1,100 @@
+"""The order that the conductor gives a stage: all that a phase needs, in one file on disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from pyr.errors import StoreError
+from pyr.schema import Strict, Suite
+from pyr.training.model import ModelFile
+from pyr.training.recipe import Phase
+
+ORDER = "order.json"
+
+
+class Portion(Strict):
+    """A prepared source and its share of the phase."""
+
+    name: str
+    folder: Path
+    weight: float
+
+
+class Order(Strict):
+    """One phase, resolved: no name in it has to be looked up any more."""
+
+    recipe: str
+    phase: Phase
+    seed: int
+    model: ModelFile
+    tokenizer: Path
+    sources: list[Portion]
+    start: Path | None
+    """The model folder to start from; None starts from scratch."""
+    start_digest: str
+    """sha256 of its weights; empty for scratch."""
+    tokens_before: int
+    """Training tokens that the start has seen."""
+    rows_file: Path | None = None
+    """DPO: the preferences, as JSON lines."""
+    store: Path
+    engine: dict[str, Any] = {}
+    pulse: Suite | None = None
+
+    def digest(self) -> str:
+        """sha256 of what decides the phase's weights: not how it is measured, judged or kept."""
+        asked = {"suite", "gate", "pulse", "pulse_share", "checkpoints", "description", "data"}
+        asked |= {"spike", "held_out_items"}
+        files = {
+            portion.name: json.loads((portion.folder / "shards.json").read_text())["files"]
+            for portion in self.sources
+        }
+        ingredients = {
+            "phase": self.phase.model_dump(mode="json", exclude=asked),
+            "seed": self.seed,
+            "model": self.model.model_dump(mode="json", exclude={"description", "name"}),
+            "data": [
+                [portion.name, portion.weight, files[portion.name]] for portion in self.sources
+            ],
+            "tokenizer": _sha256(self.tokenizer / "tokenizer.json"),
+            "rows": _sha256(self.rows_file) if self.rows_file else "",
+            "start": self.start_digest,
+        }
+        return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()
+
+
+def write(folder: Path, order: Order) -> None:
+    """Put the order into the phase's folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    body = order.model_dump(mode="json") | {"digest": order.digest()}
+    aside = folder / f".{ORDER}.{os.getpid()}"
+    aside.write_text(json.dumps(body, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    aside.replace(folder / ORDER)
+
+
+def read(folder: Path) -> Order:
+    """The order in a phase's folder. Raises StoreError if there is none."""
+    try:
+        raw = json.loads((folder / ORDER).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StoreError(
+            f"{folder} holds no order to train by: {error}", remedy="start it by: pyr train RECIPE"
+        ) from error
+    raw.pop("digest", None)
+    return Order.model_validate(raw)
+
+
+def digest_of(folder: Path) -> str:
+    """The digest of the order that a phase's folder was trained by; empty without one."""
+    file = folder / ORDER
+    if not file.is_file():
+        return ""
+    return str(json.loads(file.read_text(encoding="utf-8")).get("digest", ""))
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()

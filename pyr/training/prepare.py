@@ -1,0 +1,336 @@
+"""Every source of a recipe into shards; its held-out documents into tasks of lm-eval.
+
+A source is prepared once: its folder's name ends in a digest of what it is made from, so that
+another recipe with the same source, tokenizer and split finds it there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pyr.errors import ContentError, DataMissing
+from pyr.training import shards, sources
+from pyr.training.encode import Encoder
+from pyr.training.recipe import Curriculum, Phase, Source
+from pyr.training.shards import Encoded, Shards
+
+_BATCH = 256
+_ITEM_CHARACTERS = 4000
+_KEPT_TEXTS = 400
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One source of a phase, prepared, with its share."""
+
+    name: str
+    folder: Path
+    weight: float
+
+    def open(self) -> Shards:
+        """The shards, for reading."""
+        return shards.open_shards(self.folder)
+
+
+@dataclass(frozen=True, slots=True)
+class Kitchen:
+    """What preparing needs besides the recipe."""
+
+    data: Path
+    """Where the shards go."""
+    texts: Path | None
+    """A folder of text files, looked in after the recipe's own."""
+    blocked: frozenset[bytes] = frozenset()
+    """13-grams of test items: see decontaminate.py."""
+    say: Say = lambda text: None
+
+
+def prepare(curriculum: Curriculum, kitchen: Kitchen) -> dict[str, list[Prepared]]:
+    """The prepared sources of every base and sft phase, by phase; what is there is kept.
+
+    Raises DataMissing or ContentError for a source that cannot be read.
+    """
+    found: dict[str, list[Prepared]] = {}
+    for phase in curriculum.phases:
+        if phase.stage != "dpo":
+            found[phase.name] = list(_phase_sources(phase, curriculum, kitchen, found))
+    return found
+
+
+def _phase_sources(
+    phase: Phase, curriculum: Curriculum, kitchen: Kitchen, earlier: dict[str, list[Prepared]]
+) -> Iterator[Prepared]:
+    for source in phase.data:
+        if not source.use:
+            kitchen.say(f"  {phase.name}: source {source.name} is switched off")
+        elif source.replay:
+            again = earlier[source.replay]
+            whole = sum(part.weight for part in again)
+            for part in again:
+                share = source.weight * part.weight / whole
+                yield Prepared(f"{source.name}/{part.name}", part.folder, share)
+        else:
+            folder = _prepare_source(source, phase, curriculum, kitchen)
+            yield Prepared(source.name, folder, source.weight)
+
+
+def _prepare_source(source: Source, phase: Phase, curriculum: Curriculum, kitchen: Kitchen) -> Path:
+    places = _places(curriculum, kitchen)
+    tokenizer = tokenizer_folder(curriculum)
+    key = _key(source, phase, places, tokenizer, kitchen)
+    folder = kitchen.data / f"{source.name}-{key}"
+    if (folder / shards.MANIFEST).is_file():
+        return folder
+    kitchen.say(f"  {phase.name}: preparing {source.name}")
+    encoder = Encoder(tokenizer, chat=phase.stage == "sft", column=source.column)
+    counted = sources.Counted()
+    held: list[dict[str, str]] = []
+    about: dict[str, Any] = {"name": source.name, "contaminated": 0}
+    rows = _clean(sources.rows(source, places, counted), kitchen, about)
+    shards.write(
+        folder,
+        _encoded(rows, encoder, phase.held_out, held),
+        chat=encoder.chat,
+        about=lambda: {
+            **about,
+            "source": source.model_dump(mode="json", exclude_defaults=True),
+            "tokenizer": _sha256(tokenizer / "tokenizer.json"),
+            "rows": asdict(counted),
+            "held_out_texts": held,
+        },
+    )
+    return folder
+
+
+def _places(curriculum: Curriculum, kitchen: Kitchen) -> sources.Places:
+    folders = (curriculum.folder, *([kitchen.texts] if kitchen.texts else []))
+    return sources.Places(folders=folders, seed=curriculum.recipe.seed)
+
+
+def tokenizer_folder(curriculum: Curriculum) -> Path:
+    """The recipe's tokenizer. Raises ContentError if it is not there."""
+    folder = curriculum.beside(curriculum.recipe.tokenizer)
+    if not (folder / "tokenizer.json").is_file():
+        raise ContentError(
+            f"the recipe {curriculum.recipe.name} has no tokenizer at {folder}.",
+            where=str(curriculum.folder / "recipe.yaml"),
+            remedy="train one: pyr tokenizer train TOKENIZER.yaml --texts DIR",
+        )
+    return folder
+
+
+def _key(
+    source: Source, phase: Phase, places: sources.Places, tokenizer: Path, kitchen: Kitchen
+) -> str:
+    files = [] if not source.files else sources.files_of(source, places)
+    ingredients = {
+        "source": source.model_dump(mode="json", exclude={"weight", "use", "why", "name"}),
+        "files": [[file.name, file.stat().st_size] for file in files],
+        "seed": places.seed if source.invent else None,
+        "chat": phase.stage == "sft",
+        "held_out": phase.held_out,
+        "tokenizer": _sha256(tokenizer / "tokenizer.json"),
+        "blocked": hashlib.sha256(b"".join(sorted(kitchen.blocked))).hexdigest(),
+        "format": shards.FORMAT,
+    }
+    return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _encoded(
+    rows: Iterator[dict[str, Any]],
+    encoder: Encoder,
+    held_out: float,
+    held: list[dict[str, str]],
+) -> Iterator[Encoded]:
+    """Documents for the shards; the first texts that are held out are kept in `held`.
+
+    What is held out is decided by the text, so that a copy elsewhere falls on the same side.
+    """
+    from pyr.tokenization.texts import share
+
+    while batch := list(islice(rows, _BATCH)):
+        for text in encoder(batch):
+            out = share(text.text) < held_out
+            if out and len(held) < _KEPT_TEXTS:
+                held.append({"id": text.id, "text": text.text[:_ITEM_CHARACTERS]})
+            yield Encoded(
+                id=text.id,
+                ids=np.asarray(text.ids, dtype=np.uint16),
+                bytes=len(text.text.encode("utf-8", "replace")),
+                held_out=out,
+                loss=None if text.loss is None else np.asarray(text.loss, dtype=np.uint8),
+            )
+
+
+def _clean(
+    rows: Iterator[dict[str, Any]], kitchen: Kitchen, about: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """Rows that share no 13-gram with a test item; the others are counted."""
+    if not kitchen.blocked:
+        yield from rows
+        return
+    from pyr.training.decontaminate import shares_a_gram
+
+    for row in rows:
+        if shares_a_gram(str(row.get("text") or row.get("messages") or row), kitchen.blocked):
+            about["contaminated"] += 1
+        else:
+            yield row
+
+
+# ------------------------------------------------------------------ held-out documents as tasks
+
+_TASK = """\
+task: {name}
+custom_dataset: !function utils.load
+output_type: loglikelihood_rolling
+test_split: test
+num_fewshot: 0
+doc_to_text: ""
+doc_to_target: text
+metric_list:
+  - metric: bits_per_byte
+    aggregation: bits_per_byte
+    higher_is_better: false
+metadata:
+  version: 1.0
+"""
+_LOAD = """\
+import json
+from pathlib import Path
+
+import datasets
+
+
+def load(**_):
+    lines = (Path(__file__).parent / "items.jsonl").read_text(encoding="utf-8").split("\\n")
+    return {"test": datasets.Dataset.from_list([json.loads(line) for line in lines if line])}
+"""
+
+
+def write_tasks(
+    curriculum: Curriculum, prepared: dict[str, list[Prepared]], folder: Path
+) -> list[str]:
+    """A task ``held_out_<phase>`` for every phase with held-out documents; gives their names.
+
+    The forgetting matrix is these tasks, asked of the model after every phase.
+    """
+    names = []
+    for phase in curriculum.phases:
+        own = [each for each in prepared.get(phase.name, []) if "/" not in each.name]
+        items = _items(own, phase.held_out_items)
+        if not items:
+            continue
+        name = f"held_out_{phase.name}"
+        place = folder / name
+        place.mkdir(parents=True, exist_ok=True)
+        body = "".join(json.dumps(item) + "\n" for item in items)
+        for file, text in {
+            f"{name}.yaml": _TASK.format(name=name),
+            "utils.py": _LOAD,
+            "items.jsonl": body,
+        }.items():
+            (place / file).write_text(text, encoding="utf-8")
+        names.append(name)
+    return names
+
+
+def _items(own: Sequence[Prepared], count: int) -> list[dict[str, str]]:
+    """Held-out texts of a phase's own sources, each by its share."""
+    whole = sum(part.weight for part in own)
+    items: list[dict[str, str]] = []
+    for part in own:
+        texts = shards.read_manifest(part.folder)["held_out_texts"]
+        items += texts[: round(count * part.weight / whole)]
+    return items
+
+
+def write_preferences(phase: Phase, curriculum: Curriculum, kitchen: Kitchen, folder: Path) -> Path:
+    """The pairs of a dpo phase as JSON lines: prompt, chosen, rejected, each a list of messages.
+
+    Shuffled by the recipe's seed. Raises ContentError for a row without them.
+    """
+    lines = []
+    for source in phase.used:
+        counted = sources.Counted()
+        for row in sources.rows(source, _places(curriculum, kitchen), counted):
+            lines.append(json.dumps(_pair(row, source, phase), sort_keys=True))
+    order = np.random.default_rng(curriculum.recipe.seed).permutation(len(lines))
+    body = "".join(lines[number] + "\n" for number in order)
+    file = folder / f"{phase.name}-{hashlib.sha256(body.encode()).hexdigest()[:10]}.jsonl"
+    folder.mkdir(parents=True, exist_ok=True)
+    aside = file.with_suffix(".part")
+    aside.write_text(body, encoding="utf-8")
+    aside.replace(file)
+    return file.resolve()
+
+
+def _pair(row: dict[str, Any], source: Source, phase: Phase) -> dict[str, Any]:
+    if not all(row.get(key) for key in ("prompt", "chosen", "rejected")):
+        raise ContentError(
+            f"phase '{phase.name}': a row of {source.name} has no prompt, chosen and rejected.",
+            remedy="give it preference pairs",
+        )
+    prompt = row["prompt"]
+    if isinstance(prompt, str):
+        prompt = [{"role": "user", "content": prompt}]
+    answers = {key: _answer(row[key], len(prompt)) for key in ("chosen", "rejected")}
+    return {"prompt": prompt, **answers}
+
+
+def _answer(messages: Any, turns: int) -> Any:
+    """What follows the prompt: some data sets repeat the prompt in both answers."""
+    if isinstance(messages, str):
+        return [{"role": "assistant", "content": messages}]
+    return messages[turns:] if len(messages) > turns else messages
+
+
+def totals(prepared: dict[str, list[Prepared]]) -> list[dict[str, Any]]:
+    """A row for every prepared source: what `pyr data stats` prints."""
+    found: dict[Path, dict[str, Any]] = {}
+    for phase, parts in prepared.items():
+        for part in parts:
+            manifest = shards.read_manifest(part.folder)
+            row = found.setdefault(
+                part.folder,
+                {
+                    "source": manifest["name"],
+                    "phases": [],
+                    "documents": manifest["documents"],
+                    "tokens": manifest["tokens"],
+                    "bytes": manifest["bytes"],
+                    "held_out": manifest["held_out"],
+                    "repeated": manifest["rows"]["repeated"],
+                    "filtered": manifest["rows"]["filtered"],
+                    "contaminated": manifest["contaminated"],
+                    "folder": str(part.folder),
+                },
+            )
+            row["phases"].append(phase)
+    return list(found.values())
+
+
+def verify(prepared: dict[str, list[Prepared]]) -> None:
+    """DataMissing unless every shard is what was written."""
+    for folder in {part.folder for parts in prepared.values() for part in parts}:
+        wrong = shards.verify(folder)
+        if wrong:
+            raise DataMissing(
+                f"{folder.name} is damaged: {'; '.join(wrong)}.",
+                where=str(folder),
+                remedy="remove the folder and prepare it again",
+            )

@@ -1,0 +1,271 @@
+"""The files of a recipe: ``recipe.yaml`` names the phases, ``<phase>.yaml`` says what each does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, Field, field_validator, model_validator
+
+from pyr import content
+from pyr.errors import ContentError, UsageError, did_you_mean
+from pyr.schema import Strict
+
+Stage = Literal["base", "sft", "dpo"]
+_PLACES = ("files", "hub", "python", "invent", "replay")
+_Kind = TypeVar("_Kind", bound=BaseModel)
+
+
+class Keep(Strict):
+    """What a row's column must satisfy for the row to be used."""
+
+    at_least: float | None = None
+    at_most: float | None = None
+    lacks: list[str] = Field(default_factory=list)
+    """Words that may not stand in the column: a text, or a list of texts."""
+    has: list[str] = Field(default_factory=list)
+    """Words of which one must."""
+
+
+class Source(Strict):
+    """Where some of a phase's documents come from, and how much of the phase they make up."""
+
+    name: str
+    files: list[str] = Field(default_factory=list)
+    """Globs below the recipe's folder or the data folder: what `pyr.tokenization.texts` reads."""
+    hub: str = ""
+    """A hub data set, streamed."""
+    config: str | None = None
+    split: str = "train"
+    python: Literal["docs", "code"] | None = None
+    """Standard library of the Python that runs this: its documentation strings, or its code."""
+    invent: Literal["stories", "dialogues", "preferences"] | None = None
+    """Made up from the seed: see invent.py."""
+    replay: str = ""
+    """The data of an earlier phase, by its name."""
+    column: str = "text"
+    """What holds the text; for chats the list of messages."""
+    keep: dict[str, Keep] = Field(default_factory=dict)
+    """Filters by column."""
+    weight: float = Field(default=1.0, gt=0)
+    """Share of the phase's tokens, relative to the other sources."""
+    documents: int | None = Field(default=None, gt=0)
+    """Read no more than so many."""
+    megabytes: float | None = Field(default=None, gt=0)
+    """Read no more than so many million bytes of text."""
+    use: bool = True
+    """False: not used unless a person says so with ``--set PHASE.SOURCE.use=true``."""
+    why: str = ""
+    """Licence, terms, and why it is here."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Source:
+        given = [place for place in _PLACES if getattr(self, place)]
+        if len(given) != 1:
+            found = ", ".join(given) or "none"
+            raise ValueError(
+                f"source '{self.name}' needs exactly one of {', '.join(_PLACES)}; found {found}"
+            )
+        return self
+
+
+class Phase(Strict):
+    """One step of the curriculum."""
+
+    name: str
+    description: str = ""
+    stage: Stage = "base"
+    start: str = ""
+    """``scratch``, a phase, or a model folder; by default the phase before, or scratch."""
+    length: int = Field(default=512, gt=1)
+    """Tokens of a row. Attention never crosses from one document to the next."""
+    tokens: int = Field(default=0, ge=0)
+    """Training tokens of the phase (base and sft)."""
+    tokens_per_step: int = Field(default=0, ge=0)
+    """Tokens of one optimizer step over all devices; gradient accumulation follows from it."""
+    data: list[Source] = Field(min_length=1)
+    held_out: float = Field(default=0.01, ge=0, lt=1)
+    """Share of the documents that no phase trains on."""
+    held_out_items: int = Field(default=100, ge=0)
+    """How many of them are asked, as task ``held_out_<phase>``."""
+    trainer: dict[str, Any] = Field(default_factory=dict)
+    """Options of TrainingArguments, SFTConfig or DPOConfig, passed on as they are."""
+    attention: str = "sdpa"
+    """transformers' attn_implementation."""
+    spike: float | None = Field(default=2.0, gt=0)
+    """Stop when the loss exceeds the mean of the last 50 steps by so many nats; null never does."""
+    z_loss: float = Field(default=0.0, ge=0)
+    """Weight of the squared log-normaliser in the loss (base)."""
+    checkpoints: int = Field(default=2, gt=0)
+    """How many are kept."""
+    pulse: str = ""
+    """Suite that is run on every saved checkpoint; a name, or a file beside the recipe."""
+    pulse_share: float = Field(default=0.02, gt=0, lt=1)
+    """Share of the phase's time that the pulse may take."""
+    suite: str = "smoke"
+    gate: str = "health"
+
+    @field_validator("data")
+    @classmethod
+    def _names_differ(cls, data: list[Source]) -> list[Source]:
+        names = [source.name for source in data]
+        if len(set(names)) < len(names):
+            raise ValueError("two sources have the same name")
+        return data
+
+    @model_validator(mode="after")
+    def _steps_are_whole(self) -> Phase:
+        if self.stage == "dpo":
+            return self
+        if not self.tokens or not self.tokens_per_step:
+            raise ValueError(f"a {self.stage} phase needs tokens and tokens_per_step")
+        if self.tokens_per_step % self.length:
+            raise ValueError(
+                f"tokens_per_step {self.tokens_per_step} is no multiple of length {self.length}"
+            )
+        if self.tokens < self.tokens_per_step:
+            raise ValueError(f"tokens {self.tokens} is less than one step")
+        return self
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps (base and sft)."""
+        return self.tokens // self.tokens_per_step
+
+    @property
+    def used(self) -> list[Source]:
+        """The sources that are not switched off."""
+        return [source for source in self.data if source.use]
+
+
+class Recipe(Strict):
+    """A curriculum: a model, a tokenizer, and phases in their order."""
+
+    name: str
+    description: str = ""
+    model: str = "model.yaml"
+    tokenizer: str
+    """A folder with a trained one, beside the recipe or anywhere."""
+    seed: int = 1
+    processes: int = Field(default=1, gt=0)
+    """Training processes on this machine; more than one are started by ``torchrun``."""
+    launch: list[str] = Field(default_factory=list)
+    """Words that start a Python module in their stead, as ``[srun, torchrun, --nnodes=2]``."""
+    engine: dict[str, Any] = Field(default_factory=dict)
+    """Settings of the evaluation: device, dtype, batch_size, engine."""
+    phases: list[str] = Field(min_length=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Curriculum:
+    """A recipe with its phases, read and checked."""
+
+    folder: Path
+    recipe: Recipe
+    phases: tuple[Phase, ...]
+
+    def phase(self, name: str) -> Phase:
+        """The phase of that name. Raises UsageError with the nearest names."""
+        for phase in self.phases:
+            if phase.name == name:
+                return phase
+        names = [phase.name for phase in self.phases]
+        raise UsageError(
+            f"the recipe {self.recipe.name} has no phase '{name}'.",
+            remedy=did_you_mean(name, names) or f"there are: {', '.join(names)}",
+        )
+
+    def start_of(self, phase: Phase) -> str:
+        """What the phase starts from: ``scratch``, the name of a phase, or a path."""
+        if phase.start:
+            return phase.start
+        before = self.phases.index(phase) - 1
+        return self.phases[before].name if before >= 0 else "scratch"
+
+    def beside(self, name: str) -> Path:
+        """A file or folder that the recipe names beside itself, or anywhere."""
+        return self.folder / name if (self.folder / name).exists() else Path(name)
+
+
+def read(path: Path, assignments: Sequence[str] = ()) -> Curriculum:
+    """The recipe in a folder, or in a ``recipe.yaml``; `assignments` are ``KEY=VALUE``.
+
+    A key is one of recipe.yaml, or ``PHASE.KEY``, ``PHASE.trainer.KEY``, ``PHASE.SOURCE.KEY``.
+    Raises ContentError naming the first wrong key, UsageError for a wrong assignment.
+    """
+    file = path / "recipe.yaml" if path.is_dir() else path
+    if not file.is_file():
+        raise ContentError(
+            f"there is no recipe at {path}.",
+            remedy="name a folder with a recipe.yaml, as train/tiny",
+        )
+    raw = content.read(file, Recipe).model_dump()
+    files = {name: file.parent / f"{name}.yaml" for name in raw["phases"]}
+    for name, phase_file in files.items():
+        if not phase_file.is_file():
+            known = [each.stem for each in file.parent.glob("*.yaml")]
+            raise ContentError(
+                f"phase '{name}' has no file {phase_file.name}.",
+                where=str(file),
+                remedy=did_you_mean(name, known) or f"write {phase_file}",
+            )
+    phases = {name: content.read(each, Phase).model_dump() for name, each in files.items()}
+    for assignment in assignments:
+        _assign(assignment, raw, phases)
+    curriculum = Curriculum(
+        folder=file.parent,
+        recipe=content.check(raw, Recipe, where=str(file)),
+        phases=tuple(
+            content.check(phases[name], Phase, where=str(files[name])) for name in raw["phases"]
+        ),
+    )
+    _check_names(curriculum)
+    return curriculum
+
+
+def _assign(assignment: str, raw: dict[str, Any], phases: dict[str, dict[str, Any]]) -> None:
+    key, equals, text = assignment.partition("=")
+    if not equals:
+        raise UsageError(f"--set {assignment}: no value.", remedy="write --set KEY=VALUE")
+    first, *rest = key.split(".")
+    place, words = (phases[first], rest) if first in phases and rest else (raw, [first, *rest])
+    for word in words[:-1]:
+        sources = {source["name"]: source for source in place.get("data", [])}
+        found = sources.get(word, place.get(word))
+        if not isinstance(found, dict):
+            known = [*sources, *(name for name, value in place.items() if isinstance(value, dict))]
+            raise UsageError(
+                f"--set {key}: there is no '{word}'.",
+                remedy=did_you_mean(word, [*known, *phases]) or f"there are: {', '.join(known)}",
+            )
+        place = found
+    place[words[-1]] = yaml.safe_load(text)
+
+
+def _check_names(curriculum: Curriculum) -> None:
+    """Phases may only refer to those before them."""
+    before: list[str] = []
+    for phase in curriculum.phases:
+        named = [source.replay for source in phase.data if source.replay]
+        start = phase.start
+        if start and start != "scratch" and not curriculum.beside(start).is_dir():
+            named.append(start)
+        for name in named:
+            if name not in before:
+                raise ContentError(
+                    f"phase '{phase.name}' refers to '{name}', which is no phase before it.",
+                    where=str(curriculum.folder / f"{phase.name}.yaml"),
+                    remedy=did_you_mean(name, before)
+                    or f"before it: {', '.join(before) or 'none'}",
+                )
+        before.append(phase.name)
+
+
+def read_file(file: Path, kind: type[_Kind]) -> _Kind:
+    """A file of another kind that a recipe names. Raises ContentError if it is not there."""
+    if not file.is_file():
+        raise ContentError(f"there is no file {file}.", remedy="mend the recipe that names it")
+    return content.read(file, kind)

@@ -1,0 +1,221 @@
+"""Rows and documents of a source: files, hub data sets, the Python installation, the inventor."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import os
+import sysconfig
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pyr.errors import ContentError, DataMissing
+from pyr.training import invent
+from pyr.training.recipe import Keep, Source
+
+_INVENTED = 20_000
+_NOT_LIBRARY = {"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"}
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where files are looked for, in this order; and the seed of what is made up."""
+
+    folders: tuple[Path, ...]
+    seed: int
+
+
+@dataclass(slots=True)
+class Counted:
+    """What became of the rows of a source."""
+
+    read: int = 0
+    filtered: int = 0
+    empty: int = 0
+    repeated: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+    """Rows left out, by the column that was not as asked."""
+
+
+def rows(source: Source, places: Places, counted: Counted) -> Iterator[dict[str, Any]]:
+    """The rows of a source that its filters keep; exact repetitions once.
+
+    Raises DataMissing if no file is there, ContentError if one cannot be read.
+    """
+    left = (source.megabytes or float("inf")) * 1e6
+    seen: set[bytes] = set()
+    for row in _raw(source, places):
+        counted.read += 1
+        wrong = _unwanted(row, source.keep)
+        if wrong:
+            counted.filtered += 1
+            counted.reasons[wrong] = counted.reasons.get(wrong, 0) + 1
+            continue
+        content = row.get(source.column) or row.get("messages") or row.get("prompt")
+        if not content:
+            counted.empty += 1
+            continue
+        digest = hashlib.blake2b(repr(content).encode("utf-8", "replace"), digest_size=12).digest()
+        if digest in seen:
+            counted.repeated += 1
+            continue
+        seen.add(digest)
+        left -= len(str(content).encode("utf-8", "replace"))
+        if left < 0 or (source.documents and len(seen) > source.documents):
+            return
+        yield row
+
+
+def files_of(source: Source, places: Places) -> list[Path]:
+    """The files that a source's globs match, sorted; DataMissing for a glob without any."""
+    found = []
+    for pattern in source.files:
+        matches = [match for folder in places.folders for match in sorted(folder.glob(pattern))]
+        if not matches:
+            raise DataMissing(
+                f"source '{source.name}': no file {pattern}.",
+                where=f"looked in: {', '.join(str(folder) for folder in places.folders)}",
+                remedy="name the folder of the data with --data DIR",
+            )
+        found += matches
+    return found
+
+
+def _raw(source: Source, places: Places) -> Iterator[dict[str, Any]]:
+    from pyr.tokenization.texts import read_rows
+
+    if source.files:
+        for file in files_of(source, places):
+            yield from read_rows(file)
+    elif source.hub:
+        yield from _hub_rows(source)
+    elif source.python == "code":
+        yield from _python_code()
+    elif source.python == "docs":
+        yield from _python_docs()
+    elif source.invent:
+        count = source.documents or _INVENTED
+        yield from invent.rows(source.invent, seed=places.seed, count=count)
+    else:
+        raise ContentError(f"source '{source.name}' replays '{source.replay}' and has no rows.")
+
+
+def _hub_rows(source: Source) -> Iterator[dict[str, Any]]:
+    import datasets
+
+    try:
+        yield from datasets.load_dataset(
+            source.hub, source.config, split=source.split, streaming=True
+        )
+    except (OSError, ValueError) as error:
+        raise DataMissing(
+            f"source '{source.name}': the data set {source.hub} cannot be read: {error}",
+            remedy="check the name and the network, or name local files instead",
+        ) from error
+
+
+def _unwanted(row: dict[str, Any], keep: dict[str, Keep]) -> str:
+    """The first column that is not as asked, or an empty string."""
+    for column, asked in keep.items():
+        value = row.get(column)
+        if not _kept(value, asked):
+            return column
+    return ""
+
+
+def _kept(value: Any, asked: Keep) -> bool:
+    if asked.at_least is not None and not (_number(value) >= asked.at_least):
+        return False
+    if asked.at_most is not None and not (_number(value) <= asked.at_most):
+        return False
+    words = str(value or "").lower()
+    if any(word.lower() in words for word in asked.lacks):
+        return False
+    return not asked.has or any(word.lower() in words for word in asked.has)
+
+
+def _number(value: Any) -> float:
+    """The value as a number; NaN, which no bound admits, where it is none."""
+    try:
+        return float(str(value).replace(",", ""))
+    except ValueError:
+        return float("nan")
+
+
+# ------------------------------------------------------------------ the Python installation
+
+
+def _standard_library() -> Iterator[tuple[str, str]]:
+    """Name and text of every module of the standard library, tests left out."""
+    root = Path(sysconfig.get_path("stdlib"))
+    for folder, below, files in os.walk(root):
+        below[:] = sorted(set(below) - _NOT_LIBRARY)
+        for file in sorted(Path(folder) / name for name in files if name.endswith(".py")):
+            try:
+                yield str(file.relative_to(root)), file.read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError):
+                continue
+
+
+def _python_code() -> Iterator[dict[str, Any]]:
+    for name, text in _standard_library():
+        if text.strip():
+            yield {"id": name, "text": text}
+
+
+def _python_docs() -> Iterator[dict[str, Any]]:
+    """Documentation strings of at least 200 characters, each a document."""
+    for name, text in _standard_library():
+        try:
+            tree = ast.parse(text)
+        except (SyntaxError, ValueError):
+            continue
+        for number, docstring in enumerate(_docstrings(tree)):
+            yield {"id": f"{name}#{number}", "text": docstring}
+
+
+def _docstrings(tree: ast.AST) -> Iterator[str]:
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    for node in ast.walk(tree):
+        docstring = ast.get_docstring(node) if isinstance(node, documented) else None
+        if docstring and len(docstring) >= 200:
+            yield docstring
+
+
+# ------------------------------------------------------------------ chats
+
+
+def messages_of(row: dict[str, Any], column: str) -> list[dict[str, Any]]:
+    """A row's chat as roles and contents; ShareGPT and prompt with response are understood."""
+    found = row.get(column) or row.get("messages") or row.get("conversations") or row.get("turns")
+    if isinstance(found, list) and found and isinstance(found[0], dict):
+        return [_message(each) for each in found]
+    if isinstance(found, list):
+        return _in_turns(found)
+    prompt, response = row.get("prompt"), row.get("response")
+    if isinstance(prompt, str) and isinstance(response, str):
+        return [{"role": "user", "content": prompt}, {"role": "assistant", "content": response}]
+    return []
+
+
+_ROLES = {
+    "human": "user",
+    "gpt": "assistant",
+    "system": "system",
+    "tool": "tool",
+    "observation": "tool",
+}
+
+
+def _message(raw: dict[str, Any]) -> dict[str, Any]:
+    if "from" in raw:
+        return {"role": _ROLES.get(raw["from"], raw["from"]), "content": raw.get("value") or ""}
+    return {key: value for key, value in raw.items() if value is not None}
+
+
+def _in_turns(texts: Sequence[Any]) -> list[dict[str, Any]]:
+    """A list of texts is user and assistant in turn."""
+    roles = ("user", "assistant")
+    return [{"role": roles[i % 2], "content": str(text)} for i, text in enumerate(texts)]

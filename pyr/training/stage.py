@@ -1,0 +1,245 @@
+"""One phase in one process: ``python -m pyr.training.stage FOLDER [CONDUCTOR]``; or under torchrun.
+
+The folder holds the order; everything else follows from what lies in it. Ended in whatever way, the
+same command goes on from the last complete checkpoint, and comes to the same weights.
+CONDUCTOR is a process id: when that process has ended, the stage saves and ends too.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from pyr.errors import PyrError, StoreError
+from pyr.training import checkpoints, order, packing, settings, watch
+from pyr.training.order import Order
+from pyr.training.shards import Shards, open_shards
+from pyr.training.speed import Speed, measured_peak
+
+STOPPED = "stopped.json"
+# safetensors says the system's words; torch's writer says only that it failed.
+_DISK_WORDS = ("No space left", "File too large", "quota exceeded", "inline_container")
+
+
+def main(arguments: list[str]) -> int:
+    """Train the phase in the folder named. 0 when it is finished or was asked to stop, else 2."""
+    folder = Path(arguments[0])
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    # The libraries deprecate what they call each other by, at every save.
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    try:
+        run(order.read(folder), folder, conductor=int(arguments[1]) if arguments[1:] else None)
+    except PyrError as error:
+        if int(os.environ.get("RANK", "0")) == 0:
+            _leave_word(folder, error)
+            watch.say(error.text())
+        return 2
+    return 0
+
+
+def _leave_word(folder: Path, error: PyrError) -> None:
+    """Say on disk why the phase stopped, for the conductor; a full disk may not take it."""
+    body = {"what": error.what, "where": error.where, "remedy": error.remedy}
+    try:
+        (folder / STOPPED).write_text(json.dumps(body), encoding="utf-8")
+    except OSError:
+        return
+
+
+def run(asked: Order, folder: Path, *, conductor: int | None = None) -> None:
+    """Train from the last complete checkpoint to the end of the phase, or to a signal."""
+    import torch
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    main_rank = int(os.environ.get("RANK", "0")) == 0
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    options = settings.arguments(asked, folder, processes=processes)
+    # Reading the device joins the other ranks.
+    if main_rank:
+        watch.say(f"  on {options.device}, {processes} processes")
+    with _held(folder) if main_rank else nullcontext():
+        if main_rank:
+            checkpoints.clear(folder)
+            (folder / STOPPED).unlink(missing_ok=True)
+        watch.barrier()
+        if not checkpoints.final(folder):
+            _train(asked, folder, options, conductor)
+        watch.barrier()
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold the phase: a process that was left behind saves and ends before this one begins."""
+    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _train(asked: Order, folder: Path, options: Any, conductor: int | None) -> None:
+    main_rank = int(os.environ.get("RANK", "0")) == 0
+    saved = checkpoints.newest(folder)
+    trainer, watched = _trainer(asked, folder, options)
+    watched.conductor = conductor
+    if main_rank:
+        watch.say(_opening(asked, saved))
+    from safetensors import SafetensorError
+
+    try:
+        with watched.listening():
+            trainer.train(resume_from_checkpoint=str(saved.folder) if saved else None)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise _disk_fault(error, folder) from error
+    if watched.interrupted:
+        watch.say("  asked to stop: saved, and the same command goes on from here")
+    elif main_rank:
+        last = checkpoints.newest(folder)
+        assert last is not None
+        checkpoints.conclude(folder, last)
+
+
+def _opening(asked: Order, saved: checkpoints.Saved | None) -> str:
+    steps = f" of {asked.phase.steps}" if asked.phase.stage != "dpo" else ""
+    return f"  {asked.phase.name}: from step {saved.step if saved else 0}{steps}"
+
+
+def _disk_fault(error: Exception, folder: Path) -> Exception:
+    """The error in three lines if the disk was full; any other as it is."""
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+    if not full and not any(word in str(error) for word in _DISK_WORDS):
+        return error
+    last = checkpoints.newest(folder)
+    kept = f"step {last.step} is intact" if last else "no step had been saved yet"
+    return StoreError(
+        f"the disk is full: the checkpoint could not be written; {kept}.",
+        where=str(folder),
+        remedy="free some space, then the same command goes on from there",
+    )
+
+
+# ------------------------------------------------------------------ the trainer
+
+
+def _trainer(asked: Order, folder: Path, options: Any) -> tuple[Any, watch.Watch]:
+    import transformers
+
+    model = _model(asked)
+    sources = [open_shards(portion.folder) for portion in asked.sources]
+    watched = _watched(asked, folder, model, options)
+    if asked.phase.stage == "dpo":
+        from pyr.training.chat import dpo_trainer
+
+        keeper = watch.Watch(watched(lambda step: f"step {step + 1}", ""))
+        trainer = dpo_trainer(asked, model, options)
+    else:
+        rows, digest = _rows(asked, sources)
+        per_step = asked.phase.tokens_per_step // asked.phase.length
+
+        def describe(step: int) -> str:
+            those = range(step * per_step, (step + 1) * per_step)
+            return f"rows {those.start} to {those.stop - 1}: {rows.describe(those)}"
+
+        keeper = watch.Watch(watched(describe, digest))
+        trainer = _packed_trainer(asked, model, options, rows)
+    trainer.remove_callback(transformers.PrinterCallback)
+    trainer.add_callback(keeper)
+    if asked.pulse:
+        from pyr.training.pulse import Pulse
+
+        trainer.add_callback(Pulse(asked, folder))
+    return trainer, keeper
+
+
+def _rows(asked: Order, sources: list[Shards]) -> tuple[packing.Rows, str]:
+    plan = packing.lay_out(
+        sources,
+        [portion.weight for portion in asked.sources],
+        tokens=asked.phase.steps * asked.phase.tokens_per_step,
+        seed=asked.seed,
+    )
+    return packing.Rows(sources, plan, length=asked.phase.length), plan.digest()
+
+
+def _packed_trainer(asked: Order, model: Any, options: Any, rows: packing.Rows) -> Any:
+    import transformers
+
+    from pyr.training.losses import with_z_loss
+
+    loss = with_z_loss(asked.phase.z_loss) if asked.phase.z_loss else None
+    if asked.phase.stage == "sft":
+        from pyr.training.chat import sft_trainer
+
+        return sft_trainer(asked, model, options, rows)
+    return transformers.Trainer(
+        model=model,
+        args=options,
+        train_dataset=rows,
+        data_collator=packing.collate,
+        compute_loss_func=loss,
+    )
+
+
+def _model(asked: Order) -> Any:
+    import torch
+    import transformers
+
+    from pyr.training import model
+
+    if asked.start is None:
+        return model.build(asked.model, seed=asked.seed, attention=asked.phase.attention)
+    return transformers.AutoModelForCausalLM.from_pretrained(
+        asked.start, dtype=torch.float32, attn_implementation=asked.phase.attention
+    )
+
+
+def _watched(asked: Order, folder: Path, model: Any, options: Any) -> Any:
+    """Makes the `Watched` of this phase from what only the stage's kind knows."""
+    import torch
+
+    dtype = torch.bfloat16 if options.bf16 else torch.float32
+    config = model.config
+    embedding = 0 if config.tie_word_embeddings else config.vocab_size * config.hidden_size
+    speed = Speed(
+        parameters=sum(weight.numel() for weight in model.parameters()) - embedding,
+        peak=measured_peak(options.device, dtype=dtype),
+        devices=int(os.environ.get("WORLD_SIZE", "1")),
+    )
+
+    def make(describe: Any, plan: str) -> watch.Watched:
+        about = {
+            "recipe": asked.recipe,
+            "phase": asked.phase.name,
+            "order": asked.digest(),
+            "plan": plan,
+        }
+        return watch.Watched(
+            folder=folder,
+            tokenizer=asked.tokenizer,
+            about=about,
+            tokens_before=asked.tokens_before,
+            tokens_per_step=asked.phase.tokens_per_step,
+            spike=asked.phase.spike,
+            keep=asked.phase.checkpoints,
+            describe=describe,
+            speed=speed,
+        )
+
+    return make
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

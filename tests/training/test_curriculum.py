@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from factories_training import MODEL, write_recipe
+
+from pyr import content
+from pyr.errors import MeasureError
+from pyr.store import Store
+from pyr.training import curriculum, order, recipe, stage
+from pyr.training.curriculum import Outcome, Rehearsal
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+OPEN = {"floors": [{"measure": "held_out_one/bits_per_byte", "at_most": 99}]}
+SHUT = {"teaches": [{"measure": "held_out_one/bits_per_byte", "better_by": 5, "why": "Too much."}]}
+
+Train = Callable[..., Outcome]
+
+
+@pytest.fixture
+def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
+    """Runs a recipe of two phases with its stages in this process; counts them in `trained`."""
+    folder = write_recipe(
+        tmp_path / "recipe",
+        content.path("train/tiny/tokenizer"),
+        {"one": {"gate": "open.yaml"}, "two": {"gate": "open.yaml"}},
+    )
+    model = MODEL | {"config": MODEL["config"] | {"vocab_size": 2048}}
+    for name, value in {"model": model, "open": OPEN, "shut": SHUT}.items():
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(value))
+    trained: list[str] = []
+
+    def here(phase: Path, _: Any) -> None:
+        trained.append(phase.name)
+        stage.run(order.read(phase), phase)
+
+    monkeypatch.setattr(curriculum, "_train", here)
+    rehearsal = Rehearsal(
+        output=tmp_path / "out", store=Store(tmp_path / "results"), decontaminate=False
+    )
+
+    def run(*assignments: str, until: str = "") -> Outcome:
+        return curriculum.run(recipe.read(folder, assignments), rehearsal, until=until)
+
+    run.trained = trained
+    return run
+
+
+def test_phases_hand_over_and_are_not_trained_twice(train: Train, tmp_path: Path) -> None:
+    outcome = train()
+    assert (outcome.state, [each.phase for each in outcome.passages]) == ("pass", ["one", "two"])
+    assert order.read(tmp_path / "out/two").start == (tmp_path / "out/one/final").resolve()
+    assert order.read(tmp_path / "out/two").tokens_before == 1536
+    assert train().passages == outcome.passages
+    assert train.trained == ["one", "two"]
+
+
+def test_a_closed_gate_stops_and_a_mended_recipe_goes_on(train: Train, tmp_path: Path) -> None:
+    stopped = train("two.gate=shut.yaml", "two.trainer.learning_rate=0.002")
+    assert stopped.state == "fail"
+    assert "held_out_one" in stopped.passages[-1].sentences[0]
+    assert (tmp_path / "out/two/verdict.json").is_file()
+    mended = train()
+    assert mended.state == "pass"
+    assert train.trained == ["one", "two", "two"]
+    assert len(list((tmp_path / "out").glob("two--*"))) == 1
+
+
+def test_another_gate_judges_anew_without_training(train: Train) -> None:
+    assert train("one.gate=shut.yaml", until="one").state != "pass"
+    assert train(until="one").state == "pass"
+    assert train.trained == ["one"]
+
+
+def test_what_a_stage_says_when_it_stops_is_raised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "stopped.json").write_text('{"what": "w", "where": "x", "remedy": "y"}')
+    monkeypatch.setattr(curriculum, "stage_command", lambda folder, read: ["false"])
+    with pytest.raises(MeasureError) as error:
+        curriculum._train(tmp_path, None)
+    assert error.value.text() == "w\n  x\n  y"
