@@ -192,6 +192,8 @@ class Gate(Strict):
     """Level of every one-sided bound."""
     unclear: Literal["block", "allow"] = "block"
     """Whether a finding that cannot be decided keeps the gate closed."""
+    family: Literal["holm", "none"] = "holm"
+    """Whether a fail is held to the number of rules (Holm), or each rule stands for itself."""
     teaches: list[Rule] = Field(default_factory=list)
     """What the phase must have improved: ``better_by``."""
     keeps: list[Rule] = Field(default_factory=list)

@@ -43,7 +43,8 @@ def judge(
         for rule in members
         for finding in _findings(bench, rule)
     ]
-    findings = families.corrected(findings, 1 - gate.confidence)
+    if gate.family == "holm":
+        findings = families.corrected(findings, 1 - gate.confidence)
     runs = [candidate.run, *([baseline.run] if baseline else [])]
     return Verdict(
         gate=gate.name,

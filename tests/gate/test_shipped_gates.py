@@ -39,9 +39,22 @@ def pythia(step):
 
 
 @pytest.mark.skipif(not PYTHIA.is_dir(), reason=f"the published results are not at {PYTHIA}")
-def test_pythia_forgets_lambada_late_in_training_and_perhaps_sciq():
+def test_pythia_forgets_lambada_and_sciq_late_in_training():
     late, early = pythia(133000), pythia(63000)
     gate = content.read(GATES / "pythia.yaml", Gate)
+    found = judge(gate, late, early, compare(late, early))
+    states = {each.measure: each.state for each in found.findings}
+    assert found.state == "fail"
+    assert {name for name in states if states[name] == "fail"} == {
+        "lambada_openai/acc",
+        "sciq/acc",
+    }
+
+
+@pytest.mark.skipif(not PYTHIA.is_dir(), reason=f"the published results are not at {PYTHIA}")
+def test_as_one_of_many_rules_sciq_is_unclear():
+    late, early = pythia(133000), pythia(63000)
+    gate = content.read(GATES / "pythia.yaml", Gate).model_copy(update={"family": "holm"})
     found = judge(gate, late, early, compare(late, early))
     states = {each.measure: each.state for each in found.findings}
     assert found.state == "fail"
