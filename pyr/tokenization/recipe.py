@@ -44,6 +44,9 @@ class Recipe(Strict):
     """A JSON file beside the recipe, for transformers' `parse_response`."""
     held_out: float = Field(default=0.05, ge=0, lt=1)
     """Share of documents, by the hash of their id, that training never sees."""
+    lines_once: int | None = Field(default=None, gt=0)
+    """Lines of so many letters or more count once, whatever document repeats them: licences,
+    templates and copied code would buy tokens that new text has no use for."""
     texts: list[Source] = Field(min_length=1)
 
     @model_validator(mode="after")

@@ -93,23 +93,41 @@ def training_texts(
 
     on_source: called with the number and name of each source when it has been read to its end.
     """
+    seen: set[bytes] = set()
     for source in recipe.texts:
         fed = Fed()
-        yield from _feed(source, root, recipe.held_out, fed)
-        on_source(source.name, fed)
-
-
-def _feed(source: Source, root: Path, held_out: float, fed: Fed) -> Iterator[str]:
-    train_side = source.model_copy(update={"part": "train"})
-    for document in documents(train_side, root, held_out=held_out):
-        count = copies(document, source.weight)
-        fed.documents += count > 0
-        for piece in document.pieces if count else ():
-            raw = piece.encode("utf-8", "replace")
+        for piece, count in _counted(source, root, recipe.held_out, fed):
+            text = _new_lines(piece, recipe.lines_once, seen) if recipe.lines_once else piece
+            raw = text.encode("utf-8", "replace")
             fed.bytes += len(raw)
             fed.bytes_trained += count * len(raw)
             fed.digest.update(raw)
             yield from itertools.repeat(raw.decode("utf-8"), count)
+        on_source(source.name, fed)
+
+
+def _counted(source: Source, root: Path, held_out: float, fed: Fed) -> Iterator[tuple[str, int]]:
+    """Every piece of the training side with how often it counts, if it does."""
+    train_side = source.model_copy(update={"part": "train"})
+    for document in documents(train_side, root, held_out=held_out):
+        count = copies(document, source.weight)
+        fed.documents += count > 0
+        if count:
+            yield from ((piece, count) for piece in document.pieces)
+
+
+def _new_lines(text: str, shortest: int, seen: set[bytes]) -> str:
+    """The text without the long lines that are in `seen`, to which its own are added."""
+    kept = []
+    for line in text.splitlines(keepends=True):
+        words = line.strip()
+        if len(words) >= shortest:
+            known = hashlib.blake2b(words.encode("utf-8", "replace"), digest_size=8).digest()
+            if known in seen:
+                continue
+            seen.add(known)
+        kept.append(line)
+    return "".join(kept)
 
 
 def learn(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import random
 from collections import Counter
 from pathlib import Path
@@ -148,3 +149,10 @@ def test_a_lone_surrogate_does_not_stop_training(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"text": "x \\ud800 y"}\n')
     recipe = small_recipe(held_out=0)
     assert list(training_texts(recipe, tmp_path)) == ["x ? y"]
+
+
+def test_a_long_line_counts_once_whatever_repeats_it(tmp_path: Path) -> None:
+    rows = ["same long line\nfirst\n", "same long line\nsecond\n", "tiny\ntiny\n"]
+    (tmp_path / "a.jsonl").write_text("\n".join(json.dumps({"text": row}) for row in rows))
+    found = "".join(training_texts(small_recipe(held_out=0, lines_once=10), tmp_path))
+    assert found == "same long line\nfirst\nsecond\ntiny\ntiny\n"
