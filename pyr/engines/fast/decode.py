@@ -121,10 +121,11 @@ class Decoder:
 
     def _do_with_less(self) -> None:
         num_rows = len(self.blocks.rows)
+        self._start_over()
         if num_rows <= 1 or self.limits.slots == 1:
             raise MeasureError(
-                "out of memory with a single row.",
-                where=next(row.owner.name for row in self.blocks.rows if row.owner),
+                f"{self.queue[0].name}: out of memory with a single row.",
+                where=f"{self.queue[0].num_cached + 1} tokens so far",
                 remedy="use a smaller max_gen_toks, or a device with more memory",
             )
         self.limits = self.limits.halved(num_rows)

@@ -59,8 +59,8 @@ class Budget:
 class Stream:
     """The distinct tokens of all requests in depth-first order, and what is scored where."""
 
-    tokens_U: Ints
-    depth_U: Ints
+    tokens_U: NDArray[np.int32]
+    depth_U: NDArray[np.int32]
     """Position of a token in its sequence; at the start of a span, what it shares."""
     starts: Ints
     """Where the spans start, ascending."""
@@ -119,6 +119,7 @@ def arrange(requests: Sequence[Request], retained: NDArray[np.int32] | None = No
     # Big-endian bytes compare as the numbers do, at the speed of memcmp.
     keys = [request.tokens[:-1].astype(">i4").tobytes() for request in requests]
     order = sorted(range(len(requests)), key=keys.__getitem__)
+    del keys
     longest = max((len(request.tokens) for request in requests), default=0)
     path = np.full(longest, -1, np.int64)
     previous = np.empty(0, np.int32) if retained is None else retained
@@ -136,7 +137,7 @@ def arrange(requests: Sequence[Request], retained: NDArray[np.int32] | None = No
         if shared < len(inputs):
             starts.append(end)
             tokens.append(inputs[shared:])
-            depths.append(np.arange(shared, len(inputs)))
+            depths.append(np.arange(shared, len(inputs), dtype=np.int32))
             path[shared : len(inputs)] = np.arange(end, end + len(inputs) - shared)
             end += len(inputs) - shared
         first = len(inputs) - request.num_scored
@@ -148,8 +149,8 @@ def arrange(requests: Sequence[Request], retained: NDArray[np.int32] | None = No
     by_node = np.argsort(node_E, kind="stable")
     common = min(common, len(previous))
     return Stream(
-        tokens_U=_joined(tokens),
-        depth_U=_joined(depths),
+        tokens_U=_joined(tokens, np.int32),
+        depth_U=_joined(depths, np.int32),
         starts=np.asarray(starts, np.int64),
         entry_node_E=node_E[by_node],
         entry_target_E=_joined(targets)[by_node],
@@ -160,8 +161,8 @@ def arrange(requests: Sequence[Request], retained: NDArray[np.int32] | None = No
     )
 
 
-def _joined(parts: Sequence[NDArray[Any]]) -> Ints:
-    return np.concatenate(parts).astype(np.int64) if parts else np.empty(0, np.int64)
+def _joined(parts: Sequence[NDArray[Any]], dtype: type = np.int64) -> NDArray[Any]:
+    return np.concatenate(parts, dtype=dtype) if parts else np.empty(0, dtype)
 
 
 def _common_length(left: NDArray[np.int32], right: NDArray[np.int32]) -> int:
@@ -204,8 +205,8 @@ class Packer:
         return Pack(
             start=start,
             stop=stop,
-            tokens_T=stream.tokens_U[start:stop],
-            positions_T=stream.depth_U[start:stop],
+            tokens_T=stream.tokens_U[start:stop].astype(np.int64),
+            positions_T=stream.depth_U[start:stop].astype(np.int64),
             spine=spine,
             cells=builder.cells(),
             rows_N=rows_N - start,

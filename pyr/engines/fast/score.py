@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from pyr.engines.fast.attention import packed_attention, to_device
-from pyr.engines.fast.plan import Budget, Pack, Packer, Request, Stream, arrange
+from pyr.engines.fast.plan import Budget, Ints, Pack, Packer, Request, Stream, arrange
 from pyr.engines.fast.work import Shape, Work
 from pyr.errors import MeasureError
 
@@ -21,7 +21,8 @@ KeyValues = list[tuple[Tensor, Tensor]]
 """A pair for each layer, both [1, kv_heads, positions, D]."""
 
 _ROWS_A_SOFTMAX = 32
-"""Rows of logits taken at once: at 49,152 words 6 MB, which a cache holds."""
+_ROWS_A_SOFTMAX_ON_DEVICE = 1024
+"""Rows of logits taken at once: 32 of 49,152 words are 6 MB, which a CPU's cache holds."""
 
 _LOGIT_BYTES = 256 * 2**20
 """What the logits of one pack may take."""
@@ -126,11 +127,8 @@ class Scorer:
             logits_to_keep=torch.from_numpy(pack.rows_N).to(device),
             packed_cells=to_device(pack, device, self.model.dtype),
         ).logits[0]
-        log_prob_E, hit_E = _gather(
-            logits_NV,
-            torch.from_numpy(pack.entry_row_E).to(device),
-            torch.from_numpy(stream.entry_target_E[pack.entries]).to(device),
-        )
+        targets_E = stream.entry_target_E[pack.entries]
+        log_prob_E, hit_E = _gather(logits_NV, pack.entry_row_E, targets_E)
         if not len(pack.keep):
             return log_prob_E, hit_E, None
         keep = torch.from_numpy(pack.keep).to(device)
@@ -154,25 +152,24 @@ class Scorer:
         return kept if kept and kept.weights == _weights_stamp(self.model) else None
 
 
-def _gather(logits_NV: Tensor, row_E: Tensor, target_E: Tensor) -> tuple[Tensor, Tensor]:
+def _gather(logits_NV: Tensor, rows_E: Ints, targets_E: Ints) -> tuple[Tensor, Tensor]:
     """Of each entry the log-probability (float32), and whether its target is the argmax.
 
     The argmax is that of the log-softmax in the model's own dtype, as lm-eval takes it: its
     rounding can make ties, of which the first counts.
     """
-    if not len(row_E):
-        return logits_NV.new_empty(0, dtype=torch.float32), row_E.new_empty(0, dtype=torch.bool)
-    # Entries stand in the order of their rows, so each piece of rows has a run of entries.
-    edges = torch.arange(0, len(logits_NV) + _ROWS_A_SOFTMAX, _ROWS_A_SOFTMAX)
-    bounds = torch.searchsorted(row_E, edges.to(row_E.device)).tolist()
-    log_probs, hits = [], []
-    for first_row, start, stop in zip(edges.tolist(), bounds, bounds[1:], strict=False):
-        piece = logits_NV[first_row : first_row + _ROWS_A_SOFTMAX]
-        log_prob_RV = torch.log_softmax(piece, -1, dtype=torch.float32)
-        rows, targets = row_E[start:stop] - first_row, target_E[start:stop]
+    device = logits_NV.device
+    step = _ROWS_A_SOFTMAX if device.type == "cpu" else _ROWS_A_SOFTMAX_ON_DEVICE
+    log_probs = [torch.empty(0, device=device)]
+    hits = [torch.empty(0, dtype=torch.bool, device=device)]
+    for first in range(0, len(logits_NV), step):
+        # Entries stand in the order of their rows, so each piece of rows has a run of entries.
+        start, stop = np.searchsorted(rows_E, [first, first + step])
+        rows = torch.from_numpy(rows_E[start:stop] - first).to(device)
+        targets = torch.from_numpy(targets_E[start:stop]).to(device)
+        log_prob_RV = torch.log_softmax(logits_NV[first : first + step], -1, dtype=torch.float32)
         log_probs.append(log_prob_RV[rows, targets])
-        best_R = log_prob_RV.to(logits_NV.dtype).argmax(-1)
-        hits.append(best_R[rows] == targets)
+        hits.append(log_prob_RV.to(logits_NV.dtype).argmax(-1)[rows] == targets)
     return torch.cat(log_probs), torch.cat(hits)
 
 

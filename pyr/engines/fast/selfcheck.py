@@ -14,7 +14,7 @@ import json
 import os
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,8 @@ class Outcome:
     reason: str
     requests: int = 0
     largest_difference: float = 0.0
+    kept: bool = True
+    """Whether it holds for every model of the kind, so that it need not be checked again."""
 
 
 def check(model: Any, tokenizer: Any) -> Outcome:
@@ -69,7 +71,7 @@ def check(model: Any, tokenizer: Any) -> Outcome:
     if file.is_file():
         return Outcome(**json.loads(file.read_text(encoding="utf-8")))
     outcome = run(model, tokenizer)
-    if np.isfinite(outcome.largest_difference):
+    if outcome.kept:
         _keep(file, outcome)
     return outcome
 
@@ -112,16 +114,16 @@ def run(model: Any, tokenizer: Any) -> Outcome:
     allowed = 2e-5 + 1e-6 * np.abs(expected[:, 0]) + noise + (0.02 if short else 0.0)
     allowed_rolling = 2e-5 + 1e-6 * np.abs(expected_rolling) + noise_rolling
     allowed_rolling = allowed_rolling + (0.1 if short else 0.0)
-    fast = FastLM(model, tokenizer, budget=_BUDGET, max_length=_WINDOW)
     try:
+        fast = FastLM(model, tokenizer, budget=_BUDGET, max_length=_WINDOW)
         seen, seen_rolling = _ask(fast, pairs, texts)
     except (UnsupportedAttention, TypeError, ValueError, RuntimeError, AttributeError) as error:
-        return Outcome(False, f"it cannot be run packed: {_first_line(error)}", len(pairs))
-    except MeasureError:
-        # The reference says NaN as well: that is the weights, and no verdict on the engine.
+        return Outcome(False, f"it cannot be run packed: {_first_line(error)}", kept=False)
+    except MeasureError as error:
         if np.isfinite(expected).all() and np.isfinite(expected_rolling).all():
-            return Outcome(False, "packed it gives NaN", len(pairs))
-        return Outcome(True, "not verified: the model's logits are NaN", 0, float("nan"))
+            return Outcome(False, f"packed it cannot be scored: {error.what}", kept=False)
+        # The reference gives NaN as well: that is the weights, and no verdict on the engine.
+        return Outcome(True, "not verified: the model's logits are NaN", kept=False)
     difference = np.abs(seen[:, 0] - expected[:, 0])
     rolling_difference = np.abs(seen_rolling - expected_rolling)
     largest = max(float(difference.max()), float(rolling_difference.max()))
@@ -238,8 +240,7 @@ def _key(model: Any, tokenizer: Any) -> str:
 
 
 def _keep(file: Path, outcome: Outcome) -> None:
-    kept = {name: getattr(outcome, name) for name in Outcome.__dataclass_fields__}
     file.parent.mkdir(parents=True, exist_ok=True)
     spare = file.with_suffix(f".{os.getpid()}.tmp")
-    spare.write_text(json.dumps(kept, indent=1), encoding="utf-8")
+    spare.write_text(json.dumps(asdict(outcome), indent=1), encoding="utf-8")
     spare.replace(file)

@@ -261,6 +261,8 @@ def unsupported(model: Any) -> str:
     """
     if model.config.is_encoder_decoder:
         return "it is an encoder-decoder"
+    if not model.is_backend_compatible():
+        return "it does not attend through transformers' interface"
     kinds = {type(layer) for layer in DynamicCache(config=model.config).layers}
     if kinds != {DynamicLayer}:
         names = ", ".join(sorted(kind.__name__ for kind in kinds - {DynamicLayer}))

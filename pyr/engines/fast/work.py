@@ -21,15 +21,18 @@ class Shape:
     def of(cls, model: Any) -> Shape:
         """Counts two operations a weight of every matrix that multiplies a hidden state.
 
-        A pair of query and key costs 4 * heads * head_dim a layer (QK and AV).
+        A pair of query and key costs 4 * heads * head_dim a layer (QK and AV). Experts that a
+        token does not visit are counted as if it did.
         """
+        from torch import nn
+
         config = model.config.get_text_config(decoder=True)
         head = model.get_output_embeddings().weight
-        embeddings = {id(head), id(model.get_input_embeddings().weight)}
+        tables = {id(each.weight) for each in model.modules() if isinstance(each, nn.Embedding)}
         matrices = sum(
             weight.numel()
             for weight in model.parameters()
-            if weight.ndim == 2 and id(weight) not in embeddings
+            if weight.ndim == 2 and id(weight) not in tables and weight is not head
         )
         heads = config.num_attention_heads
         head_dim = getattr(config, "head_dim", None) or config.hidden_size // heads
@@ -64,7 +67,7 @@ class Work:
         self.requests += stream.num_requests
         self.request_tokens += request_tokens
         self.unique_tokens += len(stream.tokens_U)
-        self.unique_pairs += int(stream.depth_U.sum()) + len(stream.depth_U)
+        self.unique_pairs += int(stream.depth_U.sum(dtype="int64")) + len(stream.depth_U)
         nodes = stream.entry_node_E
         self.unique_scored += int((nodes[1:] != nodes[:-1]).sum()) + (len(nodes) > 0)
 

@@ -28,6 +28,17 @@ def test_plain_causal_models_agree_with_the_reference(family: str) -> None:
     assert outcome.requests > 150
 
 
+def test_a_short_dtype_is_held_to_the_reference_within_its_own_noise() -> None:
+    import torch
+
+    from pyr.engines.fast.selfcheck import run
+
+    model = tiny_model("llama", max_position_embeddings=2048)
+    outcome = run(model.to(torch.bfloat16), TOKENIZER)
+    assert outcome.agrees, outcome.reason
+    assert outcome.largest_difference > 2e-5
+
+
 @pytest.mark.parametrize("family", UNSUPPORTED)
 def test_other_attention_is_refused_before_it_is_run(family: str) -> None:
     from pyr.engines.fast.selfcheck import unsupported
@@ -90,6 +101,15 @@ def test_the_outcome_is_kept_and_found_again(own_cache: Path, monkeypatch) -> No
     assert len(list(own_cache.glob("*.json"))) == 1
     monkeypatch.setattr(selfcheck, "run", None)
     assert selfcheck.check(model, TOKENIZER) == first
+
+
+def test_a_failure_that_may_pass_is_not_kept(own_cache: Path, monkeypatch) -> None:
+    from pyr.engines.fast import selfcheck
+
+    failed = selfcheck.Outcome(False, "out of memory", kept=False)
+    monkeypatch.setattr(selfcheck, "run", lambda model, tokenizer: failed)
+    assert selfcheck.check(tiny_model("llama"), TOKENIZER) == failed
+    assert not list(own_cache.glob("*"))
 
 
 def test_another_config_is_another_check() -> None:
