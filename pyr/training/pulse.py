@@ -56,7 +56,7 @@ class Pulse(TrainerCallback):  # type: ignore[misc]
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Evaluate if the budget allows it. MeasureError on every rank if health is broken."""
         fault = ""
-        if state.is_world_process_zero and not control.should_training_stop:
+        if args.process_index == 0 and not control.should_training_stop:
             fault = self._measure(state.global_step)
         if any_rank(bool(fault)):
             raise MeasureError(

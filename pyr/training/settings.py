@@ -30,11 +30,11 @@ def arguments(order: Order, folder: Path, *, processes: int) -> Any:
     Raises ContentError for an option that is unknown, ours, or not to be had with these processes.
     """
     kind = _config_class(order.phase.stage)
-    options = _defaults(order, folder)
+    options = _defaults(order, folder, processes)
     _check_names(order, kind)
     options |= order.phase.trainer
     if order.phase.stage != "dpo":
-        options |= _batch(order, options, processes)
+        options |= batch(order, options, processes)
     _share_of_steps(options)
     try:
         return kind(**options)
@@ -60,7 +60,7 @@ def _config_class(stage: str) -> Any:
     return trl.SFTConfig if stage == "sft" else trl.DPOConfig
 
 
-def _defaults(order: Order, folder: Path) -> dict[str, Any]:
+def _defaults(order: Order, folder: Path, processes: int) -> dict[str, Any]:
     import torch
 
     options: dict[str, Any] = {
@@ -80,6 +80,11 @@ def _defaults(order: Order, folder: Path) -> dict[str, Any]:
         "per_device_train_batch_size": 8,
         "max_grad_norm": 1.0,
     }
+    if processes > 1:
+        options["ddp_find_unused_parameters"] = False
+    if processes > 1 and not torch.cuda.is_available():
+        # Unsaid, ranks without an accelerator do not find each other: each trains alone.
+        options |= {"use_cpu": True, "ddp_backend": "gloo"}
     if order.phase.stage == "base":
         return options | {"save_steps": max(1, order.phase.steps // _SAVES)}
     # trl's own default is to trade time for memory, of which small models have enough.
@@ -111,8 +116,11 @@ def _check_names(order: Order, kind: Any) -> None:
             )
 
 
-def _batch(order: Order, options: dict[str, Any], processes: int) -> dict[str, int]:
-    """Steps, and the gradient accumulation that makes a step of `tokens_per_step`."""
+def batch(order: Order, options: dict[str, Any], processes: int) -> dict[str, int]:
+    """Steps, and the gradient accumulation that makes a step of `tokens_per_step`.
+
+    Raises ContentError for a step that cannot be divided so.
+    """
     rows = order.phase.tokens_per_step // order.phase.length
     asked = options["per_device_train_batch_size"]
     given = "per_device_train_batch_size" in order.phase.trainer

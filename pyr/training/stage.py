@@ -18,7 +18,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from pyr.errors import PyrError, StoreError
+from pyr.errors import ContentError, PyrError, StoreError
 from pyr.training import checkpoints, order, packing, settings, watch
 from pyr.training.order import Order
 from pyr.training.shards import Shards, open_shards
@@ -64,7 +64,12 @@ def run(asked: Order, folder: Path, *, conductor: int | None = None) -> None:
     main_rank = int(os.environ.get("RANK", "0")) == 0
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     options = settings.arguments(asked, folder, processes=processes)
-    # Reading the device joins the other ranks.
+    if options.world_size != processes:
+        raise ContentError(
+            f"{processes} processes were started, but {options.world_size} train together.",
+            where=str(folder),
+            remedy="start them by torchrun or accelerate, with a backend that the device has",
+        )
     if main_rank:
         watch.say(f"  on {options.device}, {processes} processes")
     with _held(folder) if main_rank else nullcontext():

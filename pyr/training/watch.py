@@ -73,7 +73,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         """Take up the log where the checkpoint stands."""
         self._logged = state.global_step
         log = self._phase.folder / LOG
-        if state.is_world_process_zero:
+        if args.process_index == 0:
             keep_lines(log, state.global_step)
         if log.is_file():
             self._losses.extend(
@@ -124,7 +124,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         now = time.monotonic()
         steps = max(1, state.global_step - self._logged)
         self._logged = state.global_step
-        if state.is_world_process_zero:
+        if args.process_index == 0:
             self._write(state, logs, seconds=(now - self._since) / steps)
         self._judge(state.global_step, logs)
         self._losses.append(logs["loss"])
@@ -164,7 +164,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         """Make the save complete and visible, then let old ones go."""
         phase = self._phase
         barrier()
-        if state.is_world_process_zero:
+        if args.process_index == 0:
             aside = phase.folder / checkpoints.WRITING / f"checkpoint-{state.global_step}"
             copy_tokenizer(phase.tokenizer, aside)
             tokens = phase.tokens_before + state.global_step * phase.tokens_per_step

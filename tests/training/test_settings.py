@@ -16,8 +16,8 @@ from pyr.training.recipe import Phase
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-def arguments(processes: int = 1, **phase: Any) -> Any:
-    order = Order(
+def order(**phase: Any) -> Order:
+    return Order(
         recipe="toy",
         phase=Phase(**(PHASE | {"name": "one"} | phase)),
         seed=7,
@@ -29,22 +29,28 @@ def arguments(processes: int = 1, **phase: Any) -> Any:
         tokens_before=0,
         store=Path(),
     )
-    return settings.arguments(order, Path("phase"), processes=processes)
+
+
+def arguments(processes: int = 1, **phase: Any) -> Any:
+    return settings.arguments(order(**phase), Path("phase"), processes=processes)
 
 
 @pytest.mark.parametrize(("processes", "at_once", "accumulated"), [(1, 6, 2), (2, 6, 1), (4, 3, 1)])
 def test_accumulation_follows_from_the_tokens_of_a_step(
     processes: int, at_once: int, accumulated: int
 ) -> None:
-    found = arguments(processes, tokens=32 * 24, tokens_per_step=32 * 12, trainer={})
-    assert found.per_device_train_batch_size == at_once
-    assert found.gradient_accumulation_steps == accumulated
-    assert found.max_steps == 2
+    asked = order(tokens=32 * 24, tokens_per_step=32 * 12, trainer={})
+    # Not by TrainingArguments: they would wait for the other ranks.
+    assert settings.batch(asked, {"per_device_train_batch_size": 8}, processes) == {
+        "max_steps": 2,
+        "per_device_train_batch_size": at_once,
+        "gradient_accumulation_steps": accumulated,
+    }
 
 
 def test_a_step_that_cannot_be_divided_is_refused() -> None:
     with pytest.raises(ContentError, match="3 processes"):
-        arguments(3)
+        settings.batch(order(), {"per_device_train_batch_size": 8}, 3)
 
 
 @pytest.mark.parametrize("name", ["learning_rat", "max_steps"])
