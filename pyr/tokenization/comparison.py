@@ -42,6 +42,8 @@ class Speed:
     """On all cores, by the wall clock."""
     decode_one: float
     """On one core, by its CPU seconds."""
+    decode_all: float
+    """On all cores, by the wall clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,10 @@ def _measure(
     start = time.thread_time()
     round_trip = _round_trip(one, texts, coded)
     decode_one = _megabytes(texts) / (time.thread_time() - start)
+    start = time.perf_counter()
+    for ids in coded:
+        tokenizer.decode_all(ids)
+    decode_all = _megabytes(texts) / (time.perf_counter() - start)
     scores = [
         measure.domain_score(tokenizer, each, ids) for each, ids in zip(texts, coded, strict=True)
     ]
@@ -169,7 +175,7 @@ def _measure(
         never_used_examples=unused,
         embedding_parameters=tokenizer.vocab_size * options.hidden,
         context_bytes=round(mean.value * options.context),
-        speed=Speed(encode_one, encode_all, decode_one),
+        speed=Speed(encode_one, encode_all, decode_one, decode_all),
         round_trip=round_trip,
         anatomy=anatomy(tokenizer),
         cuts=[_cut(one, each.text) for each in samples],

@@ -79,7 +79,11 @@ class Tokenizer(Protocol):
         ...
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of ids."""
+        """The text of ids, on one core."""
+        ...
+
+    def decode_all(self, ids: Sequence[Ids]) -> list[str]:
+        """The texts of many, on all cores where the library can."""
         ...
 
 
@@ -210,6 +214,11 @@ class HuggingFace:
         """The text of ids, special tokens kept."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))
 
+    def decode_all(self, ids: Sequence[Ids]) -> list[str]:
+        """The texts of many, special tokens kept, on all cores."""
+        plain = [each.tolist() for each in ids]
+        return list(self._tokenizer.decode_batch(plain, skip_special_tokens=False))
+
 
 def _piece_bytes(piece: str) -> bytes:
     """A SentencePiece token: U+2581 for a space, ``<0xNN>`` for a byte."""
@@ -263,6 +272,10 @@ class Ranks:
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids."""
         return str(self._encoding.decode(list(ids)))
+
+    def decode_all(self, ids: Sequence[Ids]) -> list[str]:
+        """The texts of many, on all cores."""
+        return list(self._encoding.decode_batch([each.tolist() for each in ids]))
 
 
 def _from_rank_file(raw: bytes, bare: str, path: Path) -> Ranks:
@@ -326,3 +339,7 @@ class SentencePiece:
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids."""
         return str(self._model.decode([int(each) for each in ids]))
+
+    def decode_all(self, ids: Sequence[Ids]) -> list[str]:
+        """The texts of many, on all cores."""
+        return list(self._model.decode([each.tolist() for each in ids], num_threads=-1))

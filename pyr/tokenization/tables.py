@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 def show(report: Report, console: Console) -> None:
     """The summary, the domains, how things are cut, and what was lost."""
     console.print(_summary(report))
-    console.print(_domains(report))
+    console.print(_shapes(report))
+    console.print(_costs(report))
+    for domains in _domains(report, console.width):
+        console.print(domains)
     console.print(_anatomy(report))
     for row in report.rows:
         if not row.round_trip.lossless:
@@ -28,6 +31,12 @@ def show(report: Report, console: Console) -> None:
                 markup=False,
             )
     own = report.own
+    console.print(
+        "cuts: digits in a token at most; Python keywords and operators that are one token; tokens "
+        "of a line end and so many blanks. Encoding and decoding in MB/s, on one core by its CPU "
+        "seconds, on all by the clock.",
+        markup=False,
+    )
     console.print(
         f"gain: bytes per token of {own.name} over the other's, minus 1; 95% intervals, paired by "
         f"document. n = {sum(each.documents for each in own.domains)} documents, "
@@ -67,72 +76,106 @@ def _table(*heads: str) -> Table:
 
     table = Table(box=box.SIMPLE_HEAD)
     for place, head in enumerate(heads):
-        table.add_column(head, justify="right" if place else "left", overflow="fold")
+        table.add_column(head, justify="right" if place else "left", no_wrap=not place)
     return table
 
 
 def _summary(report: Report) -> Table:
-    table = _table(
-        "tokenizer",
-        "tokens",
-        "bytes/token",
-        "gain",
-        "length",
-        "tokens/word",
-        "whole words",
-        "Renyi",
-        "never used",
-        "embedding",
-        "context",
-        "MB/s 1 core",
-        "all",
-        "decode",
-        "lossless",
-    )
+    table = _table("tokenizer", "tokens", "bytes/token", "gain", "lossless")
     for row in report.rows:
         table.add_row(
             row.name,
             f"{row.vocab_size:,}",
             _with_margin(row.mean),
             gain(row),
-            f"{row.relations[-1].sequence_length:.3f}" if row.relations else "",
-            f"{row.tokens_per_word:.2f}",
-            f"{row.whole_words:.1%}",
-            f"{row.renyi_efficiency:.3f}",
-            f"{row.never_used / row.vocab_size:.0%}",
-            f"{row.embedding_parameters / 1e6:.1f}M",
-            f"{row.context_bytes:,}",
-            f"{row.speed.encode_one:.1f}",
-            f"{row.speed.encode_all:.1f}",
-            f"{row.speed.decode_one:.1f}",
             "yes" if row.round_trip.lossless else "NO",
         )
     return table
 
 
-def _domains(report: Report) -> Table:
-    table = _table("bytes/token", *(row.name for row in report.rows))
-    for place, domain in enumerate(report.own.domains):
-        best = max(row.domains[place].bytes_per_token.value for row in report.rows)
-        cells = []
-        for row in report.rows:
-            value = row.domains[place].bytes_per_token.value
-            cells.append(f"{value:.2f}{'*' if value == best else ''}")
-        table.add_row(domain.domain, *cells)
-    table.add_row("mean", *(f"{row.mean.value:.2f}" for row in report.rows))
+def _shapes(report: Report) -> Table:
+    table = _table("tokenizer", "length", "tokens/word", "whole words", "Renyi", "never used")
+    for row in report.rows:
+        table.add_row(
+            row.name,
+            f"{row.relations[-1].sequence_length:.3f}" if row.relations else "",
+            f"{row.tokens_per_word:.2f}",
+            f"{row.whole_words:.1%}",
+            f"{row.renyi_efficiency:.3f}",
+            f"{row.never_used / row.vocab_size:.0%}",
+        )
+    return table
+
+
+def _costs(report: Report) -> Table:
+    table = _table(
+        "tokenizer",
+        "embedding",
+        "context",
+        "encode",
+        "all cores",
+        "decode",
+        "all cores",
+    )
+    for row in report.rows:
+        table.add_row(
+            row.name,
+            f"{row.embedding_parameters / 1e6:.1f}M",
+            f"{row.context_bytes:,}",
+            f"{row.speed.encode_one:.1f}",
+            f"{row.speed.encode_all:.1f}",
+            f"{row.speed.decode_one:.1f}",
+            f"{row.speed.decode_all:.1f}",
+        )
+    return table
+
+
+def _domains(report: Report, width: int) -> list[Table]:
+    """A row a tokenizer, as many domains beside each other as the screen is wide."""
+    names = [each.domain for each in report.own.domains]
+    first = max(len(row.name) for row in report.rows) + 4
+    tables: list[Table] = []
+    places: list[int] = []
+    used = first
+    for place, name in enumerate(names):
+        needed = max(len(name), 5) + 3
+        if places and used + needed > width:
+            tables.append(_some_domains(report, places))
+            places, used = [], first
+        places.append(place)
+        used += needed
+    return [*tables, _some_domains(report, places)]
+
+
+def _some_domains(report: Report, places: Sequence[int]) -> Table:
+    table = _table("bytes/token", *(report.own.domains[place].domain for place in places))
+    best = [
+        max(row.domains[place].bytes_per_token.value for row in report.rows) for place in places
+    ]
+    for row in report.rows:
+        found = [row.domains[place].bytes_per_token.value for place in places]
+        marked = zip(found, best, strict=True)
+        table.add_row(row.name, *(f"{value:.2f}{'*' * (value == top)}" for value, top in marked))
     return table
 
 
 def _anatomy(report: Report) -> Table:
-    table = _table("cuts", *(row.name for row in report.rows))
-    cells = [row.anatomy for row in report.rows]
-    table.add_row("digits a token, at most", *(str(each.digits_at_most) for each in cells))
-    table.add_row("Python keywords whole", *(str(len(each.keywords)) for each in cells))
-    table.add_row("operators whole", *(str(len(each.operators)) for each in cells))
-    for width in cells[0].indents:
+    widths = list(report.own.anatomy.indents)
+    table = _table(
+        "cuts",
+        "digits",
+        "keywords",
+        "operators",
+        *(f"\\n+{width}" for width in widths),
+    )
+    for row in report.rows:
+        cuts = row.anatomy
         table.add_row(
-            f"tokens of a line end and {width} spaces",
-            *(str(each.indents[width]) for each in cells),
+            row.name,
+            str(cuts.digits_at_most),
+            str(len(cuts.keywords)),
+            str(len(cuts.operators)),
+            *(str(cuts.indents[width]) for width in widths),
         )
     return table
 

@@ -127,6 +127,20 @@ def test_the_terminal_says_who_loses_text(report: comparison.Report) -> None:
     assert "NO" in out.getvalue()
 
 
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_tables_stay_within_the_screen_and_lose_no_name(
+    report: comparison.Report, width: int
+) -> None:
+    out = io.StringIO()
+    tables.show(report, rich.console.Console(file=out, width=width))
+    lines = out.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    for row in report.rows:
+        assert sum(line.split()[:1] == [row.name] for line in lines) >= 5
+    for each in report.own.domains:
+        assert any(each.domain in line.split() for line in lines)
+
+
 def test_anatomy_of_digits_and_blanks(shipped: Path) -> None:
     found = anatomy.anatomy(forms.load(shipped).tokenizer)
     assert found.digits_at_most == 1

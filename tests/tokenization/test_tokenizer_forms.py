@@ -29,7 +29,9 @@ def assert_cuts_text(found: forms.Named, text: str = TEXT) -> None:
     ids = list(tokenizer.encode(text))
     assert b"".join(tokenizer.token_bytes[i] or b"" for i in ids).strip() == text.encode().strip()
     assert tokenizer.decode(ids) == text
-    assert tokenizer.encode_all([text, "", text])[2].tolist() == ids
+    coded = tokenizer.encode_all([text, "", text])
+    assert coded[2].tolist() == ids
+    assert tokenizer.decode_all(coded) == [text, "", text]
 
 
 @pytest.mark.parametrize("packed", [False, True])

@@ -119,3 +119,14 @@ def test_a_file_that_is_not_packed_as_it_says_is_an_error(tmp_path: Path) -> Non
     (tmp_path / "a.jsonl.xz").write_text("plain")
     with pytest.raises(ContentError, match="cannot be read"):
         read(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_data_set_is_streamed_as_far_as_it_is_asked_for(tmp_path: Path) -> None:
+    folder = tmp_path / "data-set"
+    folder.mkdir()
+    write(folder / "train.jsonl", ROWS)
+    source = Source(name="d", hub=str(folder), megabytes=0.001)
+    found = [document.text for document in texts.documents(source, tmp_path)]
+    assert found == [row["text"] for row in ROWS][: len(found)]
+    assert 0 < sum(map(len, found)) <= 1000
