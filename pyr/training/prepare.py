@@ -25,6 +25,8 @@ from pyr.training.shards import Encoded, Shards
 _BATCH = 256
 _ITEM_CHARACTERS = 4000
 _KEPT_TEXTS = 400
+_NOT_READ = {"weight", "use", "why", "name"}
+"""Of a source: what does not change the documents read from it."""
 
 Say = Callable[[str], None]
 
@@ -134,7 +136,7 @@ def _key(
 ) -> str:
     files = [] if not source.files else sources.files_of(source, places)
     ingredients = {
-        "source": source.model_dump(mode="json", exclude={"weight", "use", "why", "name"}),
+        "source": source.model_dump(mode="json", exclude=_NOT_READ, exclude_defaults=True),
         "files": [[file.name, file.stat().st_size] for file in files],
         "seed": places.seed if source.invent else None,
         "chat": phase.stage == "sft",

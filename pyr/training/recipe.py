@@ -56,6 +56,8 @@ class Source(Strict):
     """Read no more than so many."""
     megabytes: float | None = Field(default=None, gt=0)
     """Read no more than so many million bytes of text."""
+    sample: float = Field(default=1.0, gt=0, le=1)
+    """Use only this share of the rows; which ones follows from what they hold."""
     use: bool = True
     """False: not used unless a person says so with ``--set PHASE.SOURCE.use=true``."""
     why: str = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
 import os
 import sysconfig
 from collections.abc import Iterator, Sequence
@@ -35,6 +36,8 @@ class Counted:
     filtered: int = 0
     empty: int = 0
     repeated: int = 0
+    left_out: int = 0
+    """By `sample`."""
     reasons: dict[str, int] = field(default_factory=dict)
     """Rows left out, by the column that was not as asked."""
 
@@ -46,6 +49,7 @@ def rows(source: Source, places: Places, counted: Counted) -> Iterator[dict[str,
     """
     left = (source.megabytes or float("inf")) * 1e6
     seen: set[bytes] = set()
+    used = 0
     for row in _raw(source, places):
         counted.read += 1
         wrong = _unwanted(row, source.keep)
@@ -62,9 +66,13 @@ def rows(source: Source, places: Places, counted: Counted) -> Iterator[dict[str,
             counted.repeated += 1
             continue
         seen.add(digest)
+        if int.from_bytes(digest[:4], "big") >= source.sample * 2**32:
+            counted.left_out += 1
+            continue
         left -= len(str(content).encode("utf-8", "replace"))
-        if left < 0 or (source.documents and len(seen) > source.documents):
+        if left < 0 or (source.documents and used == source.documents):
             return
+        used += 1
         yield row
 
 
@@ -210,9 +218,20 @@ _ROLES = {
 
 
 def _message(raw: dict[str, Any]) -> dict[str, Any]:
+    if raw.get("from") == "function_call":
+        return {"role": "assistant", "content": "", "tool_calls": _calls(raw["value"])}
     if "from" in raw:
         return {"role": _ROLES.get(raw["from"], raw["from"]), "content": raw.get("value") or ""}
     return {key: value for key, value in raw.items() if value is not None}
+
+
+def _calls(written: str) -> list[dict[str, Any]]:
+    """Glaive's form: one call as JSON, or a list of them; anything else is no call."""
+    try:
+        found = json.loads(written)
+    except ValueError:
+        return []
+    return found if isinstance(found, list) else [found]
 
 
 def _in_turns(texts: Sequence[Any]) -> list[dict[str, Any]]:

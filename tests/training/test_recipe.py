@@ -9,7 +9,7 @@ from pyr import content
 from pyr.errors import ContentError, UsageError
 from pyr.training import recipe
 
-SHIPPED = ["train/tiny", "train/pyr-135m"]
+SHIPPED = ["train/tiny", "train/pyr-6m", "train/pyr-135m-local", "train/pyr-135m"]
 
 
 @pytest.mark.parametrize("folder", SHIPPED)

@@ -62,6 +62,27 @@ def test_limits_are_kept(tmp_path: Path) -> None:
     assert 8 <= len(rows(tmp_path, files=["a.jsonl"], megabytes=0.01)) <= 10
 
 
+def test_a_sample_is_a_share_that_follows_from_the_rows(tmp_path: Path) -> None:
+    lines = [json.dumps({"text": f"story {n}"}) + "\n" for n in range(1000)]
+    (tmp_path / "a.jsonl").write_text("".join(lines))
+    (tmp_path / "b.jsonl").write_text("".join(reversed(lines)))
+    fifth = {row["text"] for row in rows(tmp_path, files=["a.jsonl"], sample=0.2)}
+    assert 150 < len(fifth) < 250
+    assert fifth == {row["text"] for row in rows(tmp_path, files=["b.jsonl"], sample=0.2)}
+
+
+def test_a_call_of_glaives_form_is_the_assistants() -> None:
+    call = '{"name": "search", "arguments": {"what": "rice"}}'
+    row = {
+        "conversations": [{"from": "human", "value": "a"}, {"from": "function_call", "value": call}]
+    }
+    assert sources.messages_of(row, "conversations")[1] == {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [{"name": "search", "arguments": {"what": "rice"}}],
+    }
+
+
 def test_the_standard_library_has_code_and_documentation(tmp_path: Path) -> None:
     code = rows(tmp_path, python="code", documents=3)
     docs = rows(tmp_path, python="docs", documents=3)
