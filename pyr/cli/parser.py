@@ -48,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     _report(verbs.add_parser("report", help="write the report of stored runs"))
     _ls(verbs.add_parser("ls", help="list stored runs"))
     _import(verbs.add_parser("import", help="read lm-eval result files into the store"))
-    _export(verbs.add_parser("export", help="write a stored run in another tool's form"))
+    _export(verbs.add_parser("export", help="a run or a checkpoint in another tool's form"))
     _datasets(verbs.add_parser("datasets", help="local mirrors of hub data sets"))
     _train(verbs.add_parser("train", help="run a recipe through its gated phases"))
     _data(verbs.add_parser("data", help="prepare and check a recipe's training data"))
@@ -118,9 +118,11 @@ def _import(verb: argparse.ArgumentParser) -> None:
 
 
 def _export(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("form", choices=["lm-eval"])
-    verb.add_argument("run", help="run id, unique beginning of one, or run folder")
-    verb.add_argument("folder")
+    verb.add_argument("form", choices=["lm-eval", "hf", "gguf"])
+    verb.add_argument("what", help="lm-eval: a stored run; hf and gguf: a checkpoint")
+    verb.add_argument("place", help="the folder or file to write")
+    verb.add_argument("--llama-cpp", metavar="DIR", help="gguf: a checkout of llama.cpp")
+    verb.add_argument("--outtype", help="gguf: f32 (default), f16, bf16 or q8_0")
     _common(verb, "exchange")
     verb.set_defaults(direction="export")
 

@@ -17,7 +17,7 @@ OPTIONS = {
     "report": "--output --gate",
     "ls": "",
     "import": "--tokens-per-step",
-    "export": "",
+    "export": "--llama-cpp --outtype",
     "datasets": "",
     "data": "--output --data --datasets --set",
     "demo": "--output --cache",

@@ -2,30 +2,18 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pyr import content
 from pyr.checkpoint import identify
-from pyr.errors import CheckpointError, UsageError
+from pyr.errors import UsageError
+from pyr.evaluate import evaluate
+from pyr.schema import ProbeSpec, Suite
+from pyr.store import Store
 from pyr.training import export, model
-
-CONVERTER = """
-import sys
-from pathlib import Path
-from conversion.base import TextModel
-
-def main():
-    assert sys.argv[1:3:2] and TextModel().get_vocab_base_pre(None) == "qwen2"
-    Path(sys.argv[3]).write_bytes(b"GGUF")
-"""
-BASE = """
-class TextModel:
-    def get_vocab_base_pre(self, tokenizer):
-        raise NotImplementedError("BPE pre-tokenizer was not recognized")
-"""
 
 
 @pytest.fixture
@@ -38,21 +26,8 @@ def trained(tmp_path: Path) -> Path:
     return tmp_path / "model"
 
 
-@pytest.fixture
-def llama_cpp(tmp_path: Path) -> Path:
-    """A checkout in the form of llama.cpp's converter, which recognises no tokenizer."""
-    folder = tmp_path / "llama.cpp"
-    (folder / "conversion").mkdir(parents=True)
-    (folder / "conversion/__init__.py").touch()
-    (folder / "conversion/base.py").write_text(BASE)
-    (folder / "convert_hf_to_gguf.py").write_text(CONVERTER)
-    yield folder
-    for name in ("conversion", "conversion.base", "convert_hf_to_gguf"):
-        sys.modules.pop(name, None)
-
-
 def test_the_folder_is_a_checkpoint_with_a_card(trained: Path, tmp_path: Path) -> None:
-    folder = export.to_folder(trained, tmp_path / "out", None, name="pyr-tiny")
+    folder = export.to_folder(trained, tmp_path / "out", [], name="pyr-tiny")
     assert identify(folder).chat
     assert json.loads((folder / "config.json").read_text())["use_cache"] is True
     assert (folder / "generation_config.json").is_file()
@@ -61,21 +36,20 @@ def test_the_folder_is_a_checkpoint_with_a_card(trained: Path, tmp_path: Path) -
 
 def test_nothing_is_written_over(trained: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there already"):
-        export.to_folder(trained, tmp_path, None, name="x")
+        export.to_folder(trained, tmp_path, [], name="x")
 
 
-def test_the_converter_is_told_the_pre_tokenizer(
-    trained: Path, llama_cpp: Path, tmp_path: Path
+@pytest.mark.filterwarnings("ignore")
+def test_the_card_holds_the_stored_scores_where_the_hub_reads_them(
+    trained: Path, tmp_path: Path
 ) -> None:
-    file = export.to_gguf(trained, tmp_path / "m.gguf", llama_cpp=llama_cpp)
-    assert file.read_bytes() == b"GGUF"
-
-
-def test_only_arcee_is_converted(tiny_checkpoint: Path, llama_cpp: Path, tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="LlamaForCausalLM"):
-        export.to_gguf(tiny_checkpoint, tmp_path / "m.gguf", llama_cpp=llama_cpp)
-
-
-def test_a_folder_without_a_converter_is_refused(trained: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="convert_hf_to_gguf"):
-        export.to_gguf(trained, tmp_path / "m.gguf", llama_cpp=tmp_path)
+    store = Store(tmp_path / "results")
+    probe = ProbeSpec(probe="tokenizer", name="tokenizer")
+    run = evaluate(identify(trained), Suite(name="small", probes=[probe]), store)
+    folder = export.to_folder(trained, tmp_path / "out", [store.results(run)], name="pyr-tiny")
+    _, front, body = (folder / "README.md").read_text().split("---\n", 2)
+    [entry] = yaml.safe_load(front)["model-index"]
+    assert entry["name"] == "pyr-tiny"
+    shown = {result["dataset"]["name"] for result in entry["results"]}
+    assert shown == {row.split("/")[0].strip("| ") for row in body.splitlines() if "/" in row}
+    assert run.id in body
