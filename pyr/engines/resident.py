@@ -41,11 +41,15 @@ class Resident:
 def _swap(lm: Any, folder: Path) -> bool:
     """Copy the folder's tensors over those of `lm.model`; False if they are not the same set.
 
-    Nothing is changed unless every name and shape fits.
+    Nothing is changed unless every name and shape fits. An engine that does not hold the
+    transformers model is opened anew.
     """
     import torch
+    from lm_eval.models.huggingface import HFLM
     from safetensors import safe_open
 
+    if not isinstance(lm, HFLM):
+        return False
     present = lm.model.state_dict()
     files: list[Any] = [
         safe_open(file, framework="pt") for file in sorted(folder.glob("model*.safetensors"))

@@ -16,7 +16,7 @@ from pydantic import Field
 from pyr import content
 from pyr.errors import MeasureError
 from pyr.probes import Chunk, Subject
-from pyr.schema import Better, Record, Strict
+from pyr.schema import Better, Record, Skipped, Strict
 from pyr.tokenization import listed
 
 
@@ -37,7 +37,13 @@ class Throughput:
 
     def run(self, subject: Subject) -> Iterator[Chunk]:
         """One chunk: half a set of repetitions says nothing."""
+        from lm_eval.models.huggingface import HFLM
+
         if not subject.earlier.empty:
+            return
+        if not isinstance(subject.lm, HFLM):
+            reason = f"engine '{subject.settings.engine}' does not show its model to be timed"
+            yield Chunk(skipped=[Skipped(self.name, reason, missing=False)])
             return
         options = self.options
         prompt = _prompt(subject.lm.tokenizer, options.prefill)
