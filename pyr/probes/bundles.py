@@ -11,15 +11,23 @@ import hashlib
 import importlib.metadata
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 _VERSIONS = ("pyr-lm", "lm_eval", "transformers", "tokenizers", "datasets")
+
+_ITEMS_A_BATCH = 256
+"""Items that are Python objects at a time: as lists, 10,000 long contexts would take gigabytes."""
+
+Ids = NDArray[np.int32]
+_NONE = np.empty(0, np.int32)
 
 Encode = Callable[[Sequence[tuple[str, str]]], Iterable[tuple[Any, Any, Any]]]
 """(context, continuation) pairs -> (pair, context ids, continuation ids)."""
@@ -31,8 +39,8 @@ class Asked:
 
     kind: str
     arguments: tuple[Any, ...]
-    context_ids: Sequence[int] = ()
-    continuation_ids: Sequence[int] = ()
+    context_ids: Ids = field(default_factory=_NONE.copy)
+    continuation_ids: Ids = field(default_factory=_NONE.copy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +93,8 @@ def compile_items(
         asked = []
         for instance in instances[number]:
             if encode and instance.request_type == "loglikelihood":
-                _, context, continuation = next(ids)
+                _, *both = next(ids)
+                context, continuation = (np.asarray(each, np.int32) for each in both)
                 asked.append(Asked("loglikelihood", instance.args, context, continuation))
             else:
                 asked.append(Asked(instance.request_type, instance.args))
@@ -99,54 +108,59 @@ def write(file: Path, items: Sequence[Item]) -> None:
 
     Documents that are not JSON (images, dates) are not kept: their tasks are built every time.
     """
-    try:
-        rows = _rows(items)
-    except TypeError:
-        return
     file.parent.mkdir(parents=True, exist_ok=True)
     aside = file.with_name(f".{file.name}.{os.getpid()}")
-    pq.write_table(pa.Table.from_pylist(rows, _SCHEMA), aside, compression="zstd")
+    try:
+        with pq.ParquetWriter(aside, _SCHEMA, compression="zstd") as writer:
+            for start in range(0, len(items), _ITEMS_A_BATCH):
+                rows = [_row(item) for item in items[start : start + _ITEMS_A_BATCH]]
+                writer.write_table(pa.Table.from_pylist(rows, _SCHEMA))
+    except TypeError:
+        aside.unlink()
+        return
     aside.replace(file)
 
 
-def _rows(items: Sequence[Item]) -> list[dict[str, Any]]:
-    return [
-        {
-            "number": item.number,
-            "doc": json.dumps(item.doc, ensure_ascii=False),
-            "repeats": item.repeats,
-            "kinds": [asked.kind for asked in item.requests],
-            "arguments": [
-                json.dumps(asked.arguments, ensure_ascii=False) for asked in item.requests
-            ],
-            "context_ids": [list(asked.context_ids) for asked in item.requests],
-            "continuation_ids": [list(asked.continuation_ids) for asked in item.requests],
-        }
-        for item in items
-    ]
+def _row(item: Item) -> dict[str, Any]:
+    """A context that is that of the request before is left empty: choices share theirs."""
+    contexts = []
+    before = _NONE
+    for asked in item.requests:
+        contexts.append(_NONE if np.array_equal(asked.context_ids, before) else asked.context_ids)
+        before = asked.context_ids
+    return {
+        "number": item.number,
+        "doc": json.dumps(item.doc, ensure_ascii=False),
+        "repeats": item.repeats,
+        "kinds": [asked.kind for asked in item.requests],
+        "arguments": [json.dumps(asked.arguments, ensure_ascii=False) for asked in item.requests],
+        "context_ids": contexts,
+        "continuation_ids": [asked.continuation_ids for asked in item.requests],
+    }
 
 
 def read(file: Path) -> list[Item] | None:
     """The bundle in `file`; None if it is not there or cannot be read: it is only a cache."""
     try:
-        rows = pq.read_table(file, schema=_SCHEMA).to_pylist()
+        with pq.ParquetFile(file) as opened:
+            if not opened.schema_arrow.equals(_SCHEMA):
+                return None
+            batches = opened.iter_batches(_ITEMS_A_BATCH)
+            return [_item(row) for batch in batches for row in batch.to_pylist()]
     except (OSError, pa.ArrowInvalid, ValueError):
         return None
-    return [
-        Item(
-            number=row["number"],
-            doc=json.loads(row["doc"]),
-            repeats=row["repeats"],
-            requests=tuple(
-                Asked(kind, tuple(json.loads(arguments)), context, continuation)
-                for kind, arguments, context, continuation in zip(
-                    row["kinds"],
-                    row["arguments"],
-                    row["context_ids"],
-                    row["continuation_ids"],
-                    strict=True,
-                )
-            ),
-        )
-        for row in rows
-    ]
+
+
+def _item(row: Mapping[str, Any]) -> Item:
+    return Item(row["number"], json.loads(row["doc"]), row["repeats"], tuple(_requests(row)))
+
+
+def _requests(row: Mapping[str, Any]) -> Iterator[Asked]:
+    context = _NONE
+    columns = (row[name] for name in ("kinds", "arguments", "context_ids", "continuation_ids"))
+    for kind, arguments, context_ids, continuation_ids in zip(*columns, strict=True):
+        if context_ids:
+            context = np.asarray(context_ids, np.int32)
+        continuation = np.asarray(continuation_ids, np.int32)
+        shown = context if len(continuation) else _NONE
+        yield Asked(kind, tuple(json.loads(arguments)), shown, continuation)

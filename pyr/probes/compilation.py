@@ -13,7 +13,7 @@ from pyr import mirror
 from pyr.engines import EncodesOnce
 from pyr.errors import CheckpointError, ContentError
 from pyr.probes import Subject, bundles
-from pyr.probes.bundles import Item
+from pyr.probes.bundles import Ids, Item
 from pyr.probes.metrics import Aggregation, aggregations
 from pyr.probes.tasks import HarnessOptions, Place, TaskSpec, load, place, scorer
 
@@ -42,7 +42,7 @@ class Compiled:
     """Item numbers in the fixed random order; any prefix is a fair sample."""
     requests: Mapping[str, Sequence[Any]]
     """lm-eval Instances by item number."""
-    encoded: Mapping[int, tuple[Sequence[int], Sequence[int]]]
+    encoded: Mapping[int, tuple[Ids, Ids]]
     """Context and continuation ids by the id() of an Instance; empty if the engine encodes."""
     raw: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
     """What process_results returned, by metric, for the check against lm-eval's aggregate."""
@@ -79,7 +79,7 @@ class Compiler:
             id(instance): (asked.context_ids, asked.continuation_ids)
             for item in items
             for instance, asked in zip(requests[item.number], item.requests, strict=True)
-            if asked.continuation_ids
+            if len(asked.continuation_ids)
         }
         return Compiled(spec, task, known, [item.number for item in items], requests, encoded)
 

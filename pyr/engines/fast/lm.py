@@ -54,23 +54,16 @@ class FastLM(HFLM):  # type: ignore[misc]
 
         Raises MeasureError naming the request if a continuation has no token or a logit is NaN.
         """
-        return self.loglikelihood_encoded(
-            [
-                encoded
-                for block in _blocks([instance.args for instance in requests])
-                for encoded in self._encode_block(block)
-            ]
-        )
+        return self.loglikelihood_encoded(self.encode_pairs([each.args for each in requests]))
 
     def encode_pairs(
         self, pairs: Sequence[tuple[str, str]]
-    ) -> list[tuple[tuple[str, str], list[int], list[int]]]:
-        """Each (context, continuation) with the ids of both, as lm-eval splits them."""
-        return [
-            (pair, context.tolist(), continuation.tolist())
-            for block in _blocks(pairs)
-            for pair, context, continuation in self._encode_block(block)
-        ]
+    ) -> list[tuple[tuple[str, str], Tokens, Tokens]]:
+        """Each (context, continuation) with the ids of both, as lm-eval splits them.
+
+        Neighbours with the same context share its ids.
+        """
+        return [encoded for block in _blocks(pairs) for encoded in self._encode_block(block)]
 
     def loglikelihood_rolling(
         self, requests: Sequence[Any], disable_tqdm: bool = False
