@@ -107,6 +107,11 @@ def requests() -> list[tuple[str, str]]:
     # Duplicates (T6), and more than the model can take (T4).
     pairs += [pairs[0], pairs[0], pairs[-4]]
     pairs += [(piece(500), " yes"), (piece(500), piece(150))]
+    # A chat template, whose special tokens stand in the text.
+    for question in (piece(20), piece(40)):
+        turns = [{"role": "system", "content": shots}, {"role": "user", "content": question}]
+        chat = TOKENIZER.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        pairs += [(chat, "yes"), (chat, piece(12)), (chat, "no<|im_end|>")]
     draw.shuffle(pairs)
     return pairs
 

@@ -87,6 +87,20 @@ def test_some_greedy_flags_are_true() -> None:
     assert seen[1] is True
 
 
+def test_of_equal_logits_the_first_is_the_greedy_one() -> None:
+    import torch
+
+    model = tiny_model("llama")
+    context = TOKENIZER("import torch")["input_ids"]
+    best = model(torch.tensor([context])).logits[0, -1].argmax().item()
+    twins = sorted([best, best - 1 if best else 1])
+    with torch.no_grad():
+        model.lm_head.weight[twins] = model.lm_head.weight[best].clone()
+    seen = fast(model)._loglikelihood_tokens([(None, context, [twin]) for twin in twins])
+    assert [greedy for _, greedy in seen] == [True, False]
+    assert seen[0][0] == seen[1][0]
+
+
 def test_a_shared_beginning_is_computed_once_over_several_calls() -> None:
     model = tiny_model("llama")
     shots = "from pyr.errors import PyrError, UsageError, ContentError, StoreError\n" * 2
