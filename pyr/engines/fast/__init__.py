@@ -21,12 +21,14 @@ from pyr.schema import Checkpoint
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
 
+_LOG = logging.getLogger(__name__)
+
 
 def open_fast(checkpoint: Checkpoint, settings: EngineSettings) -> LM:
     """The fast engine over the checkpoint; the reference engine where the two would differ.
 
     The first time a kind of model is met it is checked against the reference engine. The LM's
-    `notes` say in a sentence each what a report must say.
+    `notes` say in a sentence each what a report must say; the log says it at once.
     Raises CheckpointError as the reference engine does.
     """
     # Before the import: HFLM logs a warning for every model that is passed as an object.
@@ -45,4 +47,5 @@ def open_fast(checkpoint: Checkpoint, settings: EngineSettings) -> LM:
     )
     name = type(model).__name__
     lm.notes = [f"the reference engine was used for {name}, not the fast one: {outcome.reason}"]
+    _LOG.warning(lm.notes[0])
     return lm

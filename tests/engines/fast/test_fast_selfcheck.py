@@ -68,14 +68,31 @@ def test_a_model_that_is_scored_otherwise_is_caught(monkeypatch: pytest.MonkeyPa
     assert "differ" in outcome.reason
 
 
+def test_a_model_that_answers_otherwise_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pyr.engines.fast import slots
+    from pyr.engines.fast.selfcheck import run
+
+    step = slots.Slots.step
+
+    def off_by_one(self, rows, tokens):
+        return step(self, rows, tokens).roll(1, dims=-1)
+
+    monkeypatch.setattr(slots.Slots, "step", off_by_one)
+    outcome = run(tiny_model("llama", max_position_embeddings=2048), TOKENIZER)
+    assert not outcome.agrees
+    assert "answers differ" in outcome.reason
+
+
 def test_a_model_that_fails_when_packed_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     from pyr.engines.fast.selfcheck import run
 
     model = tiny_model("llama", max_position_embeddings=2048)
     forward = model.forward
 
-    def no_extras(input_ids):
-        return forward(input_ids)
+    def no_extras(*args, **kwargs):
+        if "packed_cells" in kwargs:
+            raise TypeError("forward() got an unexpected keyword argument 'packed_cells'")
+        return forward(*args, **kwargs)
 
     monkeypatch.setattr(model, "forward", no_extras)
     assert "cannot be run packed" in run(model, TOKENIZER).reason
@@ -131,7 +148,9 @@ def test_the_engine_opens_a_checkpoint(tiny_checkpoint: Path) -> None:
     assert lm.notes == []
 
 
-def test_an_unsupported_model_gets_the_reference_engine_and_a_note(tmp_path: Path) -> None:
+def test_an_unsupported_model_gets_the_reference_engine_and_a_note(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     from pyr.engines.fast import open_fast
     from pyr.engines.fast.lm import FastLM
 
@@ -141,3 +160,4 @@ def test_an_unsupported_model_gets_the_reference_engine_and_a_note(tmp_path: Pat
     lm = open_fast(identify(folder), CPU)
     assert not isinstance(lm, FastLM)
     assert "sliding window" in lm.notes[0]
+    assert lm.notes[0] in caplog.messages
