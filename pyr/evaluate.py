@@ -179,20 +179,29 @@ def _fingerprint(folder: Path, name: str) -> str:
 
 
 def suite_digest(suite: Suite) -> str:
-    """sha256 of what is asked: the suite's content, our task files, lm-eval's version.
+    """sha256 of what is asked: the suite's content, our tasks and prompts, lm-eval's version.
 
     Name, description and the place of the data do not count.
     """
     asked = suite.model_dump(mode="json", exclude={"name", "description", "datasets"})
-    folders = [content.path("evals/tasks")]
+    folders = [content.path("evals/tasks"), content.path("evals/prompts")]
     for spec in suite.probes:
         folders += [Path(folder) for folder in spec.options.get("include_path", [])]
+        folders += _texts_named(spec)
     ingredients = {
         "asked": asked,
         "tasks": [mirror.fingerprint(folder) for folder in folders],
         "lm_eval": importlib.metadata.version("lm_eval"),
     }
     return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()
+
+
+def _texts_named(spec: ProbeSpec) -> list[Path]:
+    """The files and folders of texts that a probe's options name, by domain or alone."""
+    named = [spec.options.get(option) for option in ("texts", "references", "prompts")]
+    places = [each.values() if isinstance(each, dict) else [each] for each in named if each]
+    paths = [Path(str(place)) for group in places for place in group]
+    return [path for path in paths if path.exists()]
 
 
 def _environment(suite: Suite, conditions: Conditions) -> dict[str, Any]:

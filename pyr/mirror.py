@@ -89,7 +89,7 @@ def locate(mirror: Path, dataset: str) -> Path | None:
 
 
 def fingerprint(folder: Path) -> str:
-    """A cheap sha256 of a data set's content, as hex; the same wherever the folder lies.
+    """A cheap sha256 of a data set's content, as hex; the same wherever the folder or file lies.
 
     Covers each file's relative name, its size and its last 4 MiB: all of a README.md, and of a
     large Parquet file the footer with the sizes and extremes of every column. Hidden files, such
@@ -111,7 +111,7 @@ def fetch_command(dataset: str) -> str:
 
 
 def _content(folder: Path) -> Iterator[Path]:
-    for path in folder.rglob("*"):
+    for path in [folder] if folder.is_file() else folder.rglob("*"):
         parts = path.relative_to(folder).parts
         passing = any(part.startswith(".") or part == "__pycache__" for part in parts)
         if path.is_file() and not passing:

@@ -69,6 +69,15 @@ class EncodesOnce(Protocol):
         ...
 
 
+@runtime_checkable
+class TellsEnds(Protocol):
+    """An LM that knows whether an answer ended by itself."""
+
+    def generate_ended(self, requests: Sequence[Any]) -> list[tuple[str, bool]]:
+        """The answers of `generate_until`, each with whether a stop ended it."""
+        ...
+
+
 def open_model(checkpoint: Checkpoint, settings: EngineSettings) -> LM:
     """Load `checkpoint` in the engine that `settings` name.
 

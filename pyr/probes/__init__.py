@@ -28,6 +28,8 @@ Opener = Callable[[Checkpoint, EngineSettings], "LM"]
 _PROBES = {
     "harness": "pyr.probes.harness:Harness",
     "health": "pyr.probes.health:Health",
+    "samples": "pyr.probes.samples:Samples",
+    "texts": "pyr.probes.texts:Texts",
     "throughput": "pyr.probes.throughput:Throughput",
     "tokenizer": "pyr.probes.tokenizer:Tokenizer",
 }

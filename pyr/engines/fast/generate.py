@@ -34,7 +34,12 @@ _BLOCK_TOKENS = {"cpu": 2048}
 _BLOCK_TOKENS_ON_DEVICE = 65_536
 
 
-def generate_until(
+def generate_until(model: Any, tokenizer: Any, requests: Sequence[Any], **how: Any) -> list[str]:
+    """The text of the answer to each request, in their order; `how`: see `answers`."""
+    return [each.stops.text(each.tokens) for each in answers(model, tokenizer, requests, **how)]
+
+
+def answers(
     model: Any,
     tokenizer: Any,
     requests: Sequence[Any],
@@ -46,7 +51,7 @@ def generate_until(
     max_gen_toks: int = 256,
     add_bos_token: bool | None = None,
     seed: int = 0,
-) -> list[str]:
+) -> list[Answer]:
     """The answer to each request, in their order; deterministic for each, whatever else is asked.
 
     requests: lm-eval Instances whose `args` are (context, generation options). The same Instance
@@ -63,7 +68,7 @@ def generate_until(
     limits = _limits(str(model.device.type), slots, batch_tokens, prefill_tokens)
     encoded = _encode(tokenizer, [request.args[0] for request in requests], add_bos_token)
     kinds = _Kinds(model, tokenizer, max_gen_toks)
-    answers: dict[str, Answer] = {}
+    found: dict[str, Answer] = {}
     keys, repeats = list[str](), Counter[int]()
     for request in requests:
         context, options = request.args
@@ -72,9 +77,9 @@ def generate_until(
         repeats[id(request)] += 1
         key = json.dumps([context, options, repeat], sort_keys=True, default=str)
         keys.append(key)
-        if key not in answers:
+        if key not in found:
             prompt, max_tokens = _fit(encoded[context], kind.max_tokens, max_length)
-            answers[key] = Answer(
+            found[key] = Answer(
                 name=_name(request),
                 prompt=prompt,
                 max_tokens=max_tokens,
@@ -82,8 +87,8 @@ def generate_until(
                 sampler=kind.sampler,
                 dice=dice(seed, context, options, repeat),
             )
-    Decoder(model, limits).run([answer for answer in answers.values() if answer.max_tokens > 0])
-    return [answers[key].stops.text(answers[key].tokens) for key in keys]
+    Decoder(model, limits).run([answer for answer in found.values() if answer.max_tokens > 0])
+    return [found[key] for key in keys]
 
 
 def _limits(

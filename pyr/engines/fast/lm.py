@@ -106,6 +106,20 @@ class FastLM(HFLM):  # type: ignore[misc]
             self.cache_hook.add_partial("generate_until", instance.args, answer)
         return answers
 
+    def generate_ended(self, requests: Sequence[Any]) -> list[tuple[str, bool]]:
+        """The answers of `generate_until`, each with whether a stop ended it and not its length."""
+        found = generate.answers(
+            self.model,
+            self.tokenizer,
+            requests,
+            max_length=self.max_length,
+            add_bos_token=self.add_bos_token,
+        )
+        return [
+            (each.stops.text(each.tokens), bool(each.tokens) and each.stops.reached(each.tokens))
+            for each in found
+        ]
+
     def loglikelihood_encoded(
         self, encoded: Sequence[tuple[Any, Sequence[int] | Tokens, Sequence[int] | Tokens]]
     ) -> list[tuple[float, bool]]:

@@ -1,0 +1,189 @@
+"""How a text is written: its sentences, words and script, or the lines of its code.
+
+Every feature is a plain count over one text, without a model and without a dictionary.
+"""
+
+from __future__ import annotations
+
+import ast
+import keyword
+import re
+import statistics
+import unicodedata
+import warnings
+from collections.abc import Mapping, Sequence
+
+from pyr.probes.repetition import distinct, units
+
+FEWEST_WORDS = 10
+"""A text of fewer says nothing of its style."""
+VARIETY_UNITS = 60
+"""Variety is counted over the first so many units, as it falls with length."""
+
+_WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*")
+_END = re.compile(r"(?<=[.!?])[\"'\u201d\u2019)\]]*\s+|\n+")
+_QUOTED = re.compile(r"\"[^\"\n]*\"|\u201c[^\u201d\n]*\u201d")
+_VOWELS = re.compile(r"[aeiouy]+")
+_NAME = re.compile(r"[A-Za-z_]\w*")
+
+FUNCTION_WORDS = frozenset(
+    "a about after all also an and any are as at be because been before but by can could did do "
+    "does for from had has have he her here him his how i if in into is it its just like made make "
+    "many may me more most my no not now of on one only or other our out over she should so some "
+    "such than that the their them then there these they this those through to too two up us very "
+    "was we were what when where which while who will with would you your".split()
+)
+_PERSONAL = frozenset(
+    "i me my mine myself you your yours yourself we us our ours ourselves let's".split()
+)
+
+
+def words(text: str) -> list[str]:
+    """The words of a text in lower case; an apostrophe inside one belongs to it."""
+    return [word.replace("\u2019", "'").lower() for word in _WORD.findall(text)]
+
+
+def sentences(text: str, *, whole: bool = True) -> list[list[str]]:
+    """The words of every sentence or line.
+
+    whole: False drops the last one where the text breaks off in it, unless it is the only one.
+    """
+    parts = [part for part in _END.split(text.strip()) if part]
+    broken = bool(parts) and not re.search(r"[.!?][\"'\u201d\u2019)\]]*$", parts[-1])
+    if not whole and broken and len(parts) > 1:
+        parts = parts[:-1]
+    return [found for part in parts if (found := words(part))]
+
+
+def syllables(word: str) -> int:
+    """Syllables of an English word by rule: groups of vowels, a silent final e left out.
+
+    The rule miscounts about one word in ten, alike for every text.
+    """
+    letters = re.sub(r"[^a-z]", "", word.lower())
+    count = len(_VOWELS.findall(letters))
+    silent = letters.endswith("e") and not letters.endswith(("le", "ee", "ye"))
+    mute_ending = letters.endswith("ed") and not letters.endswith(("ted", "ded"))
+    if (silent or mute_ending) and count > 1:
+        count -= 1
+    return max(1, count)
+
+
+def flesch(said: Sequence[Sequence[str]]) -> float:
+    """Reading ease of sentences: 206.835 - 1.015 words/sentence - 84.6 syllables/word.
+
+    Flesch 1948, A new readability yardstick, Journal of Applied Psychology 32. Plain English is
+    about 65, a textbook about 40; lower is harder.
+    """
+    all_words = [word for sentence in said for word in sentence]
+    per_sentence = len(all_words) / len(said)
+    per_word = sum(map(syllables, all_words)) / len(all_words)
+    return 206.835 - 1.015 * per_sentence - 84.6 * per_word
+
+
+def latin(text: str) -> float:
+    """The share of a text's letters that are Latin; 1 for a text without letters."""
+    letters = [sign for sign in text if sign.isalpha()]
+    if not letters:
+        return 1.0
+    plain = sum(sign.isascii() or "LATIN" in unicodedata.name(sign, "") for sign in letters)
+    return plain / len(letters)
+
+
+def ascii_share(text: str) -> float:
+    """The share of a text's characters that are ASCII; 1 for an empty text."""
+    return sum(sign.isascii() for sign in text) / len(text) if text else 1.0
+
+
+def prose(text: str, *, whole: bool = True) -> dict[str, float] | None:
+    """The features of prose; None for a text of fewer than ten words.
+
+    whole: False for a text that was cut off, whose last sentence does not count.
+    """
+    said = sentences(text, whole=whole)
+    listed = [word for sentence in said for word in sentence]
+    if len(listed) < FEWEST_WORDS:
+        return None
+    quoted = sum(len(words(part)) for part in _QUOTED.findall(text))
+    personal = sum(word in _PERSONAL or "'" in word for word in listed)
+    return {
+        "sentence_words": len(listed) / len(said),
+        "word_letters": statistics.fmean(map(len, listed)),
+        "flesch": flesch(said),
+        "function_words": sum(word in FUNCTION_WORDS for word in listed) / len(listed),
+        "personal_words": personal / len(listed),
+        "quoted": min(1.0, quoted / len(listed)),
+        "variety": distinct(units(text)[:VARIETY_UNITS], 2),
+    }
+
+
+def python(text: str, *, whole: bool = True) -> dict[str, float] | None:
+    """The features of Python code; None for a text of fewer than ten names.
+
+    whole: False for a text that was cut off, whose last line does not count.
+    """
+    kept = text if whole or "\n" not in text.strip() else text[: text.rstrip().rfind("\n")]
+    names = _NAME.findall(kept)
+    lines = kept.splitlines()
+    filled = [line for line in lines if line.strip()]
+    if len(names) < FEWEST_WORDS:
+        return None
+    return {
+        "line_letters": statistics.fmean(len(line.strip()) for line in filled),
+        "indent": statistics.fmean(len(line) - len(line.lstrip()) for line in filled),
+        "blank_lines": 1 - len(filled) / len(lines),
+        "comments": sum(line.lstrip().startswith("#") for line in filled) / len(filled),
+        "name_letters": statistics.fmean(map(len, names)),
+        "keywords": sum(map(keyword.iskeyword, names)) / len(names),
+        "variety": distinct(units(kept)[:VARIETY_UNITS], 2),
+    }
+
+
+FEATURES: Mapping[str, tuple[str, ...]] = {
+    "prose": (
+        "sentence_words",
+        "word_letters",
+        "flesch",
+        "function_words",
+        "personal_words",
+        "quoted",
+        "variety",
+    ),
+    "python": (
+        "line_letters",
+        "indent",
+        "blank_lines",
+        "comments",
+        "name_letters",
+        "keywords",
+        "variety",
+    ),
+}
+"""What `prose` and `python` give, in that order."""
+
+
+def parses(before: str, text: str) -> float:
+    """The share of the text's filled lines that Python can read, from the first on.
+
+    before: the code that the text goes on with; it counts for reading, not for the share.
+    """
+    lines = text.splitlines()
+    total = sum(bool(line.strip()) for line in lines)
+    if not total:
+        return 0.0
+    for end in range(len(lines), 0, -1):
+        kept = lines[:end]
+        if kept[-1].strip() and _reads(before + "\n".join(kept)):
+            return sum(bool(line.strip()) for line in kept) / total
+    return 0.0
+
+
+def _reads(code: str) -> bool:
+    """Whether it is Python; nothing of it is run."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
