@@ -77,7 +77,7 @@ _USED = [
     "prompt_hash",
 ]
 
-COUNTED = ("check", "bytes")
+COUNTED = ("check", "bytes", "directions")
 """Units of what is counted whole."""
 
 Measures = dict[tuple[str, str], Measured]

@@ -96,7 +96,9 @@ class Compiler:
                 "overrides": spec.overrides,
                 "limit": spec.limit,
                 "data": where.fingerprints,
-                "options": self.options.model_dump(exclude={"tasks", "families", "limit"}),
+                "options": self.options.model_dump(
+                    exclude={"tasks", "families", "limit", "swap_contexts"}
+                ),
                 "seed": self.subject.seed,
                 # A GGUF file is one whole: its tokenizer has no digest of its own.
                 "tokenizer": tokenizer if any(tokenizer.values()) else digests,

@@ -16,7 +16,7 @@ from typing import Any
 from pyr import content
 from pyr.engines import EncodesOnce
 from pyr.errors import DataMissing, MeasureError
-from pyr.probes import Chunk, Subject
+from pyr.probes import Chunk, Subject, control
 from pyr.probes.compilation import Compiled, Compiler
 from pyr.probes.metrics import check_aggregate
 from pyr.probes.tasks import HarnessOptions, expand, task_manager
@@ -68,21 +68,35 @@ class Harness:
         for start in range(0, len(todo), _ITEMS_A_CHUNK):
             subject.progress(name, len(done) + start, len(compiled.order))
             items = todo[start : start + _ITEMS_A_CHUNK]
-            _ask(subject.lm, compiled, items)
-            yield Chunk(records=[record for item in items for record in _grade(compiled, item)])
+            yield Chunk(records=list(self._answered(compiled, items, subject.lm)))
         subject.progress(name, len(compiled.order), len(compiled.order))
         if not done:
             _check_aggregates(compiled)
 
+    def _answered(self, compiled: Compiled, items: Sequence[str], lm: Any) -> Iterator[Record]:
+        """The records of these items, and of the same with swapped contexts if they are asked."""
+        _ask(lm, compiled, [each for item in items for each in compiled.requests[item]])
+        others: dict[str, list[Any]] = {}
+        if self.options.swap_contexts:
+            others = control.swapped(compiled, items)
+            _ask(lm, compiled, [each for requests in others.values() for each in requests])
+        for item in items:
+            own = list(_grade(compiled, item, compiled.requests[item], raw=compiled.raw))
+            yield from own
+            if item in others:
+                unused = defaultdict[str, list[Any]](list)
+                other = list(_grade(compiled, item, others[item], raw=unused))
+                yield from control.contrasted(own, other)
 
-def _ask(lm: Any, compiled: Compiled, items: Sequence[str]) -> None:
-    """Put the model's answers to these items into their instances, filters applied."""
-    instances = [instance for item in items for instance in compiled.requests[item]]
+
+def _ask(lm: Any, compiled: Compiled, instances: Sequence[Any]) -> None:
+    """Put the model's answers into these instances, filters applied."""
     by_type: dict[str, list[Any]] = defaultdict(list)
     for instance in instances:
         by_type[instance.request_type].extend([instance] * (instance.repeats or 1))
     for request_type, requests in by_type.items():
-        if request_type == "loglikelihood" and compiled.encoded and isinstance(lm, EncodesOnce):
+        known = all(id(each) in compiled.encoded for each in requests)
+        if request_type == "loglikelihood" and known and isinstance(lm, EncodesOnce):
             encoded = [(each.args, *compiled.encoded[id(each)]) for each in requests]
             answers = lm.loglikelihood_encoded(encoded)
         else:
@@ -104,10 +118,14 @@ def _check_finite(answer: Any, instance: Any) -> None:
         )
 
 
-def _grade(compiled: Compiled, item: str) -> Iterator[Record]:
-    """The records of one item: lm-eval's metrics, and the bits per byte of the right answer."""
-    task, instances = compiled.task, compiled.requests[item]
-    doc = instances[0].doc
+def _grade(
+    compiled: Compiled, item: str, instances: Sequence[Any], *, raw: dict[str, list[Any]]
+) -> Iterator[Record]:
+    """The records of one item: lm-eval's metrics, and the bits per byte of the right answer.
+
+    raw: takes what process_results gave, by metric.
+    """
+    task, doc = compiled.task, instances[0].doc
     common: dict[str, Any] = {
         "task": compiled.spec.name,
         "item": item,
@@ -119,11 +137,11 @@ def _grade(compiled: Compiled, item: str) -> Iterator[Record]:
     }
     for filter_name in instances[0].filtered_resps:
         answers = [instance.filtered_resps[filter_name] for instance in instances]
-        for metric, raw in task.process_results(doc, answers).items():
+        for metric, result in task.process_results(doc, answers).items():
             aggregation = compiled.aggregations[metric]
             label = metric if filter_name == "none" else f"{metric},{filter_name}"
-            compiled.raw[label].append(raw)
-            measured = aggregation.item(raw)
+            raw[label].append(result)
+            measured = aggregation.item(result)
             higher = task.higher_is_better().get(metric, True)
             yield Record(
                 metric=aggregation.metric(label),

@@ -1,18 +1,21 @@
 """The health probe: is this a checkpoint that can be measured at all? Runs first, in seconds.
 
 Every check is one record: value 1 if sound, 0 if broken, the item names what was looked at and
-`responses` says what is wrong with it. A census, not a sample: there is no interval.
+`responses` says what is wrong with it. A census, not a sample: there is no interval. What the model
+is like inside (task ``condition``) are numbers without a verdict; gates may name them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from pyr import content
-from pyr.probes import Chunk, Subject
-from pyr.schema import Record, Strict
+from pyr.probes import Chunk, Subject, condition, resumption
+from pyr.probes.condition import Glimpse
+from pyr.schema import Better, Record, Strict
+from pyr.tokenization import listed
 
 _ROUND_TRIP = (
     "Plain words, and a full stop.",
@@ -22,6 +25,13 @@ _ROUND_TRIP = (
     'He said "no" (twice); she didn\'t.',
 )
 """Digits and operators that are registered as special tokens vanish in decoding."""
+_SAID = "Certainly"
+_TEXTS_A_DOMAIN = 2
+_TOKENS_A_TEXT = 128
+_NOT_RESUMABLE = (
+    "there is no optimizer, schedule or random state beside the model: it can be measured, but its "
+    "training cannot go on from it"
+)
 
 
 class HealthOptions(Strict):
@@ -29,20 +39,39 @@ class HealthOptions(Strict):
 
 
 class Health:
-    """Finite weights, and a tokenizer that gives back what it was given."""
+    """Sound weights, tokenizer, template and training state; and what the model is like inside."""
 
     def __init__(self, options: dict[str, Any], *, name: str) -> None:
         self.name = name
         content.check(options, HealthOptions, where=f"probe '{name}'")
 
     def run(self, subject: Subject) -> Iterator[Chunk]:
-        """One chunk with every check."""
+        """One chunk with every check; a second with the condition of a model that is finite."""
         if not subject.earlier.empty:
             return
-        subject.progress(self.name, 0, 1)
-        checks = [*_finite(subject), *_round_trip(subject.lm.tokenizer)]
-        yield Chunk(records=checks)
-        subject.progress(self.name, 1, 1)
+        subject.progress(self.name, 0, 2)
+        finite = list(_finite(subject))
+        checks = [*finite, *_tied(subject), *_round_trip(subject.lm.tokenizer), *_template(subject)]
+        folder = Path(subject.checkpoint.path)
+        resumable = folder.is_dir() and resumption.is_resumable(folder)
+        if resumable:
+            looks = resumption.looks(folder)
+            checks += [_check("training_state", look.part, look.fault) for look in looks]
+        notes = [] if resumable else [_NOT_RESUMABLE]
+        sound = all(record.value for record in finite)
+        inside = list(_condition(subject)) if sound and _opened(subject.lm) else []
+        yield Chunk(records=[*checks, *inside], notes=notes)
+        subject.progress(self.name, 2, 2)
+
+
+def _opened(lm: Any) -> bool:
+    """True for an engine whose model is one of transformers, that can be looked into."""
+    from lm_eval.models.huggingface import HFLM
+
+    return isinstance(lm, HFLM)
+
+
+# ------------------------------------------------------------------ weights
 
 
 def _finite(subject: Subject) -> Iterator[Record]:
@@ -68,6 +97,22 @@ def _tensors(subject: Subject) -> Iterator[tuple[str, Any]]:
                 yield name, tensors.get_tensor(name)
 
 
+def _tied(subject: Subject) -> Iterator[Record]:
+    """Where a config ties the output head to the embedding, a file that holds both holds one."""
+    if subject.checkpoint.format != "safetensors" or not _opened(subject.lm):
+        return
+    if not subject.lm.model.config.get_text_config().tie_word_embeddings:
+        return
+    ends = ("lm_head.weight", "embed_tokens.weight")
+    held = [tensor for name, tensor in _tensors(subject) if name.endswith(ends)]
+    differ = len(held) == 2 and not held[0].equal(held[1])
+    fault = "the config ties them, and the file holds two that differ" if differ else ""
+    yield _check("tied_weights", "output head and embedding", fault)
+
+
+# ------------------------------------------------------------------ tokenizer and template
+
+
 def _round_trip(tokenizer: Any) -> Iterator[Record]:
     for text in _ROUND_TRIP:
         ids = tokenizer.encode(text, add_special_tokens=False)
@@ -75,6 +120,94 @@ def _round_trip(tokenizer: Any) -> Iterator[Record]:
         # SentencePiece tokenizers may put a space before the first word: no loss.
         lost = back.strip() != text.strip()
         yield _check("tokenizer_round_trip", repr(text), f"comes back as {back!r}" if lost else "")
+
+
+def _template(subject: Subject) -> Iterator[Record]:
+    """The chat template renders, and what it writes behind an answer ends generation."""
+    import jinja2
+
+    if not subject.checkpoint.chat or not _opened(subject.lm):
+        return
+    turns = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": _SAID}]
+    tokenizer = subject.lm.tokenizer
+    try:
+        text = str(tokenizer.apply_chat_template(turns, tokenize=False))
+    except (jinja2.TemplateError, ValueError, TypeError) as error:
+        yield _check("chat_template", "renders", f"it cannot be rendered: {error}")
+        return
+    lost = "" if _SAID in text else "what the assistant said is not in it"
+    yield _check("chat_template", "renders", lost)
+    if not lost:
+        after = text.rpartition(_SAID)[2].lstrip()
+        yield _check("chat_template", "stop token", _stop_fault(subject.lm, after))
+
+
+def _stop_fault(lm: Any, after: str) -> str:
+    """What keeps the text behind an answer from ending generation, or an empty string."""
+    if not after:
+        return "nothing stands behind an answer: generation would never end"
+    declared = lm.model.generation_config.eos_token_id
+    listed = declared if isinstance(declared, list) else [declared]
+    ends = {lm.tokenizer.eos_token_id, *listed} - {None}
+    first = lm.tokenizer.encode(after, add_special_tokens=False)[0]
+    if first in ends:
+        return ""
+    written = lm.tokenizer.decode([first])
+    return (
+        f"behind an answer stands {written!r} (id {first}), but generation ends at {sorted(ends)}"
+    )
+
+
+# ------------------------------------------------------------------ inside
+
+
+def _condition(subject: Subject) -> Iterator[Record]:
+    lm: Any = subject.lm
+    names, texts = _fixed_texts(lm)
+    glimpses, fired = condition.firing(lm.model, texts)
+    for name, seen in zip(names, glimpses, strict=True):
+        tokens = float(seen.tokens)
+        yield _inside("loss", name, seen.loss, weight=tokens, unit="nats/token")
+        yield _inside("cosine", name, seen.cosine)
+        yield _inside("logit_scale", name, seen.logit_scale, unit="nats")
+    for layer, fired_N in fired.layers.items():
+        dead = 1 - fired_N.double().mean().item()
+        yield _inside("dead_neurons", layer, dead, weight=float(len(fired_N)))
+    head_VD = lm.model.get_output_embeddings().weight.detach()
+    rank = condition.effective_rank(head_VD)
+    yield _inside("head_rank", "output head", rank, better="higher", unit="directions")
+    logged = resumption.last_loss(Path(subject.checkpoint.path))
+    if logged is not None:
+        fault = resumption.loss_fault(_easiest(names, glimpses), logged, len(head_VD))
+        yield _check("loss", "against the trainer's last", fault)
+
+
+def _fixed_texts(lm: Any) -> tuple[list[str], list[Any]]:
+    """The beginnings of the first shipped texts of every domain: names, and ids_1L."""
+    import torch
+
+    names, texts, counts = [], [], dict[str, int]()
+    for document in listed.shipped():
+        number = counts[document.domain] = counts.get(document.domain, 0) + 1
+        if number > _TEXTS_A_DOMAIN:
+            continue
+        ids = lm.tokenizer.encode(document.text, add_special_tokens=False)[:_TOKENS_A_TEXT]
+        names.append(f"{document.domain} {number}")
+        texts.append(torch.tensor([ids], device=lm.model.device))
+    return names, texts
+
+
+def _easiest(names: Sequence[str], glimpses: Sequence[Glimpse]) -> float:
+    """The loss of the kind of text that the model finds easiest, in nats a token."""
+    sums: dict[str, list[float]] = {}
+    for name, seen in zip(names, glimpses, strict=True):
+        known = sums.setdefault(name.rpartition(" ")[0], [0.0, 0.0])
+        known[0] += seen.loss * seen.tokens
+        known[1] += seen.tokens
+    return min(nats / tokens for nats, tokens in sums.values())
+
+
+# ------------------------------------------------------------------ records
 
 
 def _check(metric: str, item: str, fault: str) -> Record:
@@ -85,4 +218,24 @@ def _check(metric: str, item: str, fault: str) -> Record:
         value=0.0 if fault else 1.0,
         unit="check",
         responses=fault,
+    )
+
+
+def _inside(
+    metric: str,
+    item: str,
+    value: float,
+    *,
+    weight: float = 1.0,
+    better: Better = "lower",
+    unit: str = "",
+) -> Record:
+    return Record(
+        task="condition",
+        metric=metric,
+        item=item,
+        value=value,
+        weight=weight,
+        better=better,
+        unit=unit,
     )

@@ -37,6 +37,8 @@ class HarnessOptions(Strict):
     fewshot_as_multiturn: bool = True
     system_instruction: str | None = None
     gen_kwargs: dict[str, Any] = Field(default_factory=dict)
+    swap_contexts: bool = False
+    """Ask every item again with another item's context: see `control.py`."""
 
 
 @dataclass(frozen=True, slots=True)

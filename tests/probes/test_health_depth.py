@@ -1,0 +1,90 @@
+"""The health probe: what is sound says so, and what is broken is named."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pyr.checkpoint import identify
+from pyr.engines import EngineSettings
+from pyr.probes import Chunk, LoadedOnce, Subject
+from pyr.probes.health import Health
+
+
+def examine(subject: Subject, folder: Path) -> Chunk:
+    """The probe's one chunk on the checkpoint in `folder`."""
+    found = identify(folder)
+    lm = LoadedOnce(found, EngineSettings(device="cpu").resolved())
+    [chunk] = Health({}, name="health").run(replace(subject, checkpoint=found, open_lm=lm))
+    return chunk
+
+
+def broken(chunk: Chunk) -> dict[str, str]:
+    return {each.item: each.responses for each in chunk.records if each.value == 0 and each.unit}
+
+
+def test_a_sound_plain_folder_passes_with_a_warning(
+    subject: Subject, tiny_checkpoint: Path
+) -> None:
+    chunk = examine(subject, tiny_checkpoint)
+    assert broken(chunk) == {}
+    assert "its training cannot go on" in chunk.notes[0]
+    metrics = {f"{each.task}/{each.metric}" for each in chunk.records}
+    assert {"health/finite", "health/tokenizer_round_trip", "health/chat_template"} <= metrics
+    inside = {"condition/loss", "condition/cosine", "condition/logit_scale", "condition/head_rank"}
+    assert inside <= metrics
+
+
+def test_a_resumable_folder_that_lost_its_optimizer_is_broken(
+    subject: Subject, checkpoint_copy: Path
+) -> None:
+    (checkpoint_copy / "scheduler.pt").write_bytes(b"cut short")
+    chunk = examine(subject, checkpoint_copy)
+    found = broken(chunk)
+    assert found["optimizer"] == "missing: optimizer.pt"
+    assert "cannot be loaded" in found["scheduler"]
+    assert set(found) == {"optimizer", "scheduler", "random state", "place in the data"}
+    assert not chunk.notes
+
+
+@pytest.mark.parametrize(
+    ("template", "item", "said"),
+    [
+        ("{{ messages[7].content }}{{ raise_exception('no') }}", "renders", "cannot be rendered"),
+        ("{{ messages[0].content }}", "renders", "is not in it"),
+        ("{% for m in messages %}{{ m.content }}{% endfor %}", "stop token", "never end"),
+        (
+            "{% for m in messages %}{{ m.content }}<|endoftext|>{% endfor %}",
+            "stop token",
+            "'<|endoftext|>'",
+        ),
+    ],
+)
+def test_a_template_that_does_not_end_an_answer_is_named(
+    subject: Subject, checkpoint_copy: Path, template: str, item: str, said: str
+) -> None:
+    (checkpoint_copy / "chat_template.jinja").write_text(template)
+    assert said in broken(examine(subject, checkpoint_copy))[item]
+
+
+def test_a_loss_out_of_reason_is_named(subject: Subject, checkpoint_copy: Path) -> None:
+    log = {"global_step": 9, "log_history": [{"loss": 2.0}]}
+    (checkpoint_copy / "trainer_state.json").write_text(json.dumps(log))
+    found = broken(examine(subject, checkpoint_copy))
+    assert "the training logged 2.00 last" in found["against the trainer's last"]
+
+
+def test_tied_weights_that_differ_are_broken(subject: Subject, checkpoint_copy: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    config = json.loads((checkpoint_copy / "config.json").read_text())
+    (checkpoint_copy / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": True}))
+    assert "differ" in broken(examine(subject, checkpoint_copy))["output head and embedding"]
+    file = checkpoint_copy / "model.safetensors"
+    tensors = load_file(file)
+    tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"].clone()
+    save_file(tensors, file, metadata={"format": "pt"})
+    assert broken(examine(subject, checkpoint_copy)) == {}
