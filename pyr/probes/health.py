@@ -52,6 +52,8 @@ class Health:
         subject.progress(self.name, 0, 2)
         finite = list(_finite(subject))
         checks = [*finite, *_tied(subject), *_round_trip(subject.lm.tokenizer), *_template(subject)]
+        if subject.checkpoint.chat:
+            checks += _generation_prompt(subject.lm.tokenizer)
         folder = Path(subject.checkpoint.path)
         resumable = folder.is_dir() and resumption.is_resumable(folder)
         if resumable:
@@ -156,6 +158,29 @@ def _stop_fault(lm: Any, after: str) -> str:
     return (
         f"behind an answer stands {written!r} (id {first}), but generation ends at {sorted(ends)}"
     )
+
+
+def _generation_prompt(tokenizer: Any) -> Iterator[Record]:
+    """Whether the chat template opens the assistant's turn when an answer is asked for.
+
+    Templates in which the answer follows the user's turn at once (``[/INST]``) need no opening.
+    Nothing is said of a template that cannot be rendered: the tasks that need it say why.
+    """
+    import jinja2
+
+    asked = [{"role": "user", "content": "Question"}]
+    told = [*asked, {"role": "assistant", "content": "Answer"}]
+    try:
+        before, opened, whole = (
+            tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=opening)
+            for turns, opening in ((asked, False), (asked, True), (told, False))
+        )
+    except (jinja2.TemplateError, ValueError):
+        return
+    opening = whole.removeprefix(before).partition("Answer")[0].strip()
+    lacking = opened == before and whole.startswith(before) and opening
+    fault = f"an answer is asked for without {opening!r} before it" if lacking else ""
+    yield _check("generation_prompt", "chat template", fault)
 
 
 # ------------------------------------------------------------------ inside
