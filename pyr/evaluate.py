@@ -184,6 +184,8 @@ def suite_digest(suite: Suite) -> str:
     Name, description and the place of the data do not count.
     """
     asked = suite.model_dump(mode="json", exclude={"name", "description", "datasets"})
+    for probe in asked["probes"]:
+        _name_files_by_content(probe["options"])
     folders = [content.path("evals/tasks"), content.path("evals/prompts")]
     for spec in suite.probes:
         folders += [Path(folder) for folder in spec.options.get("include_path", [])]
@@ -202,6 +204,13 @@ def _texts_named(spec: ProbeSpec) -> list[Path]:
     places = [each.values() if isinstance(each, dict) else [each] for each in named if each]
     paths = [Path(str(place)) for group in places for place in group]
     return [path for path in paths if path.exists()]
+
+
+def _name_files_by_content(options: dict[str, Any]) -> None:
+    """A folder of `files` that a probe reads counts by what it holds, not by where it lies."""
+    folder = options.get("files")
+    if isinstance(folder, str) and Path(folder).is_dir():
+        options["files"] = mirror.fingerprint(Path(folder))
 
 
 def _environment(suite: Suite, conditions: Conditions) -> dict[str, Any]:

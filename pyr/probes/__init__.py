@@ -32,6 +32,7 @@ _PROBES = {
     "texts": "pyr.probes.texts:Texts",
     "throughput": "pyr.probes.throughput:Throughput",
     "tokenizer": "pyr.probes.tokenizer:Tokenizer",
+    "tools": "pyr.probes.tools:Tools",
 }
 
 

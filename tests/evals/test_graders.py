@@ -1,8 +1,7 @@
-"""The graders of the chat tasks, on answers written by hand."""
+"""The grader of pyr_follow, on answers written by hand."""
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -16,7 +15,7 @@ def loaded() -> dict:
     from lm_eval.tasks import TaskManager
 
     manager = TaskManager(include_defaults=False, include_path=[str(TASKS)])
-    return manager.load(["pyr_follow", "pyr_calls"])["tasks"]
+    return manager.load(["pyr_follow"])["tasks"]
 
 
 def follow(loaded, cluster: str, answer: str, **wanted: object) -> tuple[float, float]:
@@ -116,66 +115,3 @@ def test_grading_downloads_nothing_and_leaves_ifeval_to_fetch_its_own(loaded, mo
     monkeypatch.setattr("nltk.download", lambda *_: pytest.fail("a download was started"))
     task.process_results(task.test_docs()[0], ["an answer"])
     assert not [name for name in sys.modules if name.startswith("lm_eval.tasks.ifeval")]
-
-
-# ------------------------------------------------------------------ tool calls
-
-
-def call(name: str, **arguments: object) -> str:
-    return json.dumps({"name": name, "arguments": arguments})
-
-
-def hermes(*calls: str) -> str:
-    return "\n".join(f"<tool_call>\n{one}\n</tool_call>" for one in calls)
-
-
-WEATHER = {"answer": hermes(call("get_weather", city="Paris"))}
-TABLE = {"answer": hermes(call("book_table", restaurant="Roma", people=4))}
-
-
-@pytest.mark.parametrize(
-    ("doc", "answer", "scores"),
-    [
-        (WEATHER, hermes(call("get_weather", city="Paris")), (1, 1, 1)),
-        (WEATHER, "<tool_call>" + call("get_weather", city="Paris") + "</tool_call>", (1, 1, 1)),
-        (WEATHER, f"<tool_call>[{call('get_weather', city='Paris')}]</tool_call>", (1, 1, 1)),
-        (WEATHER, "Sure!\n" + hermes(call("get_weather", city=" paris")), (1, 1, 1)),
-        (WEATHER, hermes(call("get_weather", city="Rome")), (1, 1, 0)),
-        (WEATHER, hermes(call("get_weather", town="Paris")), (1, 1, 0)),
-        (WEATHER, hermes(call("get_weather", city="Paris", day="today")), (1, 1, 0)),
-        (WEATHER, hermes(call("get_time", city="Paris")), (1, 0, 0)),
-        (WEATHER, hermes(*[call("get_weather", city="Paris")] * 2), (1, 0, 0)),
-        (WEATHER, call("get_weather", city="Paris"), (0, 0, 0)),
-        (WEATHER, "<tool_call>\n" + call("get_weather", city="Paris"), (0, 0, 0)),
-        (WEATHER, hermes("get_weather(Paris)"), (0, 0, 0)),
-        (WEATHER, hermes('{"name": "get_weather"}'), (0, 0, 0)),
-        (WEATHER, "<tool_call>[]</tool_call>", (0, 0, 0)),
-        (WEATHER, hermes(call("get_weather", city="Paris"), "oops"), (0, 0, 0)),
-        (WEATHER, "", (0, 0, 0)),
-        (TABLE, hermes(call("book_table", people=4, restaurant="Roma")), (1, 1, 1)),
-        (TABLE, hermes(call("book_table", people=4.0, restaurant="Roma")), (1, 1, 1)),
-        (TABLE, hermes(call("book_table", people="4", restaurant="Roma")), (1, 1, 0)),
-        (TABLE, hermes(call("book_table", people=True, restaurant="Roma")), (1, 1, 0)),
-    ],
-)
-def test_a_call_is_graded_by_form_name_and_arguments(loaded, doc, answer, scores):
-    graded = loaded["pyr_calls"].process_results(doc, [answer])
-    assert tuple(graded[name] for name in ("format_valid", "name_right", "exact")) == scores
-
-
-def test_the_right_call_of_every_item_is_graded_exact(loaded):
-    task = loaded["pyr_calls"]
-    for doc in task.test_docs():
-        assert set(task.process_results(doc, [doc["answer"]]).values()) == {1.0}
-
-
-def test_only_one_choice_of_every_item_is_the_call_that_the_request_asks_for(loaded):
-    grade = loaded["pyr_calls"].process_results
-    lines = (TASKS / "pyr_calls_choice" / "items.jsonl").read_text(encoding="utf-8").splitlines()
-    requests = {
-        doc["prompt"].rsplit("Request: ", 1)[1]: doc for doc in loaded["pyr_calls"].test_docs()
-    }
-    for item in map(json.loads, lines):
-        doc = requests[item["prompt"].rsplit("Request: ", 1)[1]]
-        exact = [grade(doc, [choice])["exact"] for choice in item["choices"]]
-        assert [place for place, score in enumerate(exact) if score] == [item["gold"]]

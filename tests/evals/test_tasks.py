@@ -23,16 +23,15 @@ LEAST_ITEMS = {
     "pyr_bpb_python": 30,
     "pyr_bpb_chat": 30,
     "pyr_follow": 120,
-    "pyr_calls": 40,
-    "pyr_calls_choice": 40,
 }
+MADE = {**LEAST_ITEMS, "pyr_tools": 1000}
+"""Those with a generator: pyr_tools is no lm-eval task, the tools probe reads it."""
 CHOICE = [
     "pyr_pairs",
     "pyr_words",
     "pyr_facts",
     "pyr_arithmetic",
     "pyr_copy",
-    "pyr_calls_choice",
 ]
 BPB = [task for task in LEAST_ITEMS if task.startswith("pyr_bpb_")]
 CLUSTERED = [task for task in LEAST_ITEMS if task not in (*BPB, "pyr_words")]
@@ -69,16 +68,16 @@ def test_every_task_folder_is_known_here():
     assert {path.parent.name for path in TASKS.glob("*/*.yaml")} == set(LEAST_ITEMS)
 
 
-@pytest.mark.parametrize("task", LEAST_ITEMS)
+@pytest.mark.parametrize("task", MADE)
 def test_the_generator_reproduces_the_items_byte_for_byte(task, rendered):
     assert rendered[task].encode() == (TASKS / task / "items.jsonl").read_bytes()
 
 
-@pytest.mark.parametrize("task", LEAST_ITEMS)
+@pytest.mark.parametrize("task", MADE)
 def test_there_are_enough_items_and_none_twice(task):
     lines = (TASKS / task / "items.jsonl").read_text(encoding="utf-8").splitlines()
     contents = [json.dumps({**json.loads(line), "key": 0, "gold": 0}) for line in lines]
-    assert len(lines) >= LEAST_ITEMS[task]
+    assert len(lines) >= MADE[task]
     assert len(set(contents)) == len(lines)
 
 
@@ -94,24 +93,6 @@ def test_lm_eval_builds_requests_offline(task, loaded):
     per_item = {"multiple_choice": len(documents(task)[0].get("choices", []))}
     assert len(built.instances) == 3 * per_item.get(built.OUTPUT_TYPE, 1)
     assert len(built.test_docs()) == len(documents(task))
-
-
-@pytest.mark.parametrize(("task", "examples"), [("pyr_calls", 2), ("pyr_calls_choice", 1)])
-def test_worked_calls_are_the_turns_before_every_request(task, examples, loaded):
-    def turns(messages: list[dict], add_generation_prompt: bool = True) -> str:
-        return json.dumps(messages)
-
-    prompt = loaded[task].fewshot_context(
-        loaded[task].test_docs()[0],
-        num_fewshot=loaded[task].config.num_fewshot,
-        apply_chat_template=True,
-        fewshot_as_multiturn=True,
-        chat_template=turns,
-    )
-    *worked, item = json.loads(prompt)
-    assert [turn["role"] for turn in worked] == ["user", "assistant"] * examples
-    assert all(turn["content"].strip().startswith("<tool_call>") for turn in worked[1::2])
-    assert item["content"].strip() == documents(task)[0]["prompt"]
 
 
 @pytest.mark.parametrize("task", LEAST_ITEMS)
@@ -150,8 +131,7 @@ def test_choices_are_distinct_and_bring_no_blanks_of_their_own(task):
 def test_prompts_are_asked_once_and_end_where_the_answer_begins(task):
     prompts = [item["prompt"] for item in documents(task)]
     assert all(prompt == prompt.rstrip() for prompt in prompts)
-    if task != "pyr_calls_choice":
-        assert len(set(prompts)) == len(prompts)
+    assert len(set(prompts)) == len(prompts)
 
 
 # ------------------------------------------------------------------ minimal pairs

@@ -1,0 +1,263 @@
+"""The tools probe: does the model call the right tool, rightly, and none where none is called for?
+
+Each item is asked twice. It is answered freely, and the answer graded; and what is right is
+weighed, which shows progress long before a whole call comes out right: the bits per byte of the
+right answer (`gold_bpb`), by how much the right tool's name is likelier than the likeliest wrong
+one (`name_margin`, in nats; `name_choice` is 1 where it is), and whether a call is likelier to
+begin where the tools serve the request than where they do not (`restraint`; chance is 0.5).
+No lm-eval task: tools go through the chat template's own argument.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from pyr import content, mirror
+from pyr.errors import ContentError, DataMissing, MeasureError, did_you_mean
+from pyr.probes import Chunk, Subject
+from pyr.probes.tools.bfcl import bfcl_items
+from pyr.probes.tools.grade import grade
+from pyr.probes.tools.items import Item, opening, own_items
+from pyr.probes.tools.prompts import Prompts
+from pyr.schema import Record, Skipped, Strict
+from pyr.store import Document
+
+_CALL = "<tool_call>"
+_STYLE = (
+    "bfcl_style: questions and matching rules of BFCL under Pyr's own prompt; the scores are no "
+    "leaderboard scores."
+)
+
+
+class ToolsOptions(Strict):
+    """Which items, and how many."""
+
+    items: Literal["pyr_tools", "bfcl_style"] = "pyr_tools"
+    files: str = ""
+    """For bfcl_style: the folder with the leaderboard's files."""
+    categories: list[str] = Field(default_factory=list)
+    """All there are if empty."""
+    limit: int | None = Field(default=None, gt=0)
+    """Items a category, drawn in the suite's fixed random order."""
+    max_gen_toks: int = Field(default=128, gt=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An item with its number in its category and its prompts."""
+
+    number: str
+    item: Item
+    prompt: str
+    twin: str
+
+
+class Tools:
+    """Asks a category at a time: all its answers in one call of the engine, all weights in another.
+
+    The categories are tasks of one group, so that each has its scores and all have one together.
+    """
+
+    def __init__(self, options: dict[str, Any], *, name: str) -> None:
+        self.name = name
+        self.options = content.check(options, ToolsOptions, where=f"probe '{name}'")
+
+    def run(self, subject: Subject) -> Iterator[Chunk]:
+        """Of every category its documents, then its records."""
+        if not subject.checkpoint.chat:
+            reason = "the checkpoint has no chat template"
+            yield Chunk(skipped=[Skipped(self.name, reason, missing=False)])
+            return
+        try:
+            folder = self._folder()
+        except DataMissing as missing:
+            if not subject.skip_missing:
+                raise
+            yield Chunk(skipped=[Skipped(self.name, str(missing).splitlines()[0])])
+            return
+        own = self.options.items == "pyr_tools"
+        items = own_items(folder) if own else bfcl_items(folder)
+        prompts = Prompts(subject.lm.tokenizer, where=subject.checkpoint.path)
+        data = {f"task:{self.options.items}": mirror.fingerprint(folder)}
+        yield Chunk(data=data, notes=[] if own else [_STYLE])
+        for category in self._categories(items):
+            task = f"{self.options.items}_{category}"
+            chosen = [item for item in items if item.category == category]
+            asked = _ask_in_order(chosen, task, prompts, subject.seed, self.options.limit)
+            yield Chunk(documents=[_document(task, each) for each in asked])
+            yield from self._measure(task, asked, subject)
+
+    def _folder(self) -> Path:
+        if self.options.items == "pyr_tools":
+            return content.path("evals/tasks/pyr_tools")
+        if not self.options.files or not Path(self.options.files).is_dir():
+            raise DataMissing(
+                "the files of the Berkeley Function-Calling Leaderboard are not on this machine.",
+                where=f"{self.name}.files: {self.options.files or 'not given'}",
+                remedy=f"name their folder: --set {self.name}.files=DIR  (or pass --skip-missing)",
+            )
+        return Path(self.options.files)
+
+    def _categories(self, items: Sequence[Item]) -> list[str]:
+        there = list(dict.fromkeys(item.category for item in items))
+        for wanted in self.options.categories:
+            if wanted not in there:
+                raise ContentError(
+                    f"{self.options.items} has no category '{wanted}'.",
+                    where=f"probe '{self.name}'",
+                    remedy=did_you_mean(wanted, there) or f"there are: {', '.join(there)}",
+                )
+        return self.options.categories or sorted(there)
+
+    def _measure(self, task: str, asked: Sequence[Asked], subject: Subject) -> Iterator[Chunk]:
+        done = set(subject.earlier.loc[subject.earlier["task"] == task, "item"])
+        todo = [each for each in asked if each.number not in done]
+        subject.progress(task, len(asked) - len(todo), len(asked))
+        if not todo:
+            return
+        texts = _generate(subject.lm, task, todo, self.options.max_gen_toks)
+        weighed = _weigh(subject.lm, task, todo)
+        yield Chunk(
+            records=[
+                record
+                for each, text, weights in zip(todo, texts, weighed, strict=True)
+                for record in _records(self.options.items, task, each, text, weights)
+            ]
+        )
+        subject.progress(task, len(asked), len(asked))
+
+
+def _ask_in_order(
+    items: Sequence[Item], task: str, prompts: Prompts, seed: int, limit: int | None
+) -> list[Asked]:
+    """The items in the suite's fixed random order, so that any prefix is a fair sample."""
+    order = random.Random(f"{seed}:{task}").sample(range(len(items)), len(items))
+    return [
+        Asked(
+            str(number),
+            items[number],
+            prompts.render(items[number].tools, items[number].turns),
+            prompts.render(items[number].tools, items[number].twin) if items[number].twin else "",
+        )
+        for number in order[:limit]
+    ]
+
+
+# ------------------------------------------------------------------ asking
+
+
+def _generate(lm: Any, task: str, asked: Sequence[Asked], max_gen_toks: int) -> list[str]:
+    how = {"until": [], "do_sample": False, "temperature": 0.0, "max_gen_toks": max_gen_toks}
+    requests = [_instance("generate_until", task, each, (each.prompt, how)) for each in asked]
+    answers: list[str] = lm.generate_until(requests, disable_tqdm=True)
+    return answers
+
+
+Weights = Mapping[tuple[str, str], float]
+"""(context, continuation) -> its log-likelihood in nats."""
+
+
+def _weigh(lm: Any, task: str, asked: Sequence[Asked]) -> list[Weights]:
+    """What each item needs to have weighed, in one call: prompts are shared."""
+    pairs = [(each, pair) for each in asked for pair in _pairs(each)]
+    requests = [_instance("loglikelihood", task, each, pair) for each, pair in pairs]
+    answers = lm.loglikelihood(requests, disable_tqdm=True)
+    found: dict[str, dict[tuple[str, str], float]] = {each.number: {} for each in asked}
+    for (each, pair), (likelihood, _) in zip(pairs, answers, strict=True):
+        if not math.isfinite(likelihood):
+            raise MeasureError(
+                f"{task}, item {each.number}: log-likelihood {likelihood}.",
+                remedy="the weights or the arithmetic overflow: try --set dtype=float32",
+            )
+        found[each.number][pair] = likelihood
+    return [found[each.number] for each in asked]
+
+
+def _pairs(asked: Asked) -> list[tuple[str, str]]:
+    item = asked.item
+    said = [item.gold] if item.gold else []
+    if item.wrong_names:
+        said += [opening(name) for name in {*item.wrong_names, *_right_names(item)}]
+    pairs = [(asked.prompt, text) for text in said]
+    if asked.twin:
+        pairs += [(asked.prompt, _CALL), (asked.twin, _CALL)]
+    return pairs
+
+
+def _right_names(item: Item) -> set[str]:
+    """Any of them may come first."""
+    return {each.name for each in item.expected}
+
+
+def _instance(kind: str, task: str, asked: Asked, arguments: tuple[Any, ...]) -> Any:
+    from lm_eval.api.instance import Instance
+
+    return Instance(kind, {}, arguments, 0, (task, int(asked.number), 1))
+
+
+# ------------------------------------------------------------------ records
+
+
+def _records(group: str, task: str, asked: Asked, text: str, weights: Weights) -> Iterator[Record]:
+    common: dict[str, Any] = {
+        "task": task,
+        "item": asked.number,
+        "cluster": asked.item.cluster,
+        "group": group,
+        "doc_hash": _hash(json.dumps(asdict(asked.item), default=str)),
+        "prompt_hash": _hash(asked.prompt),
+    }
+    said = json.dumps([text])
+    for metric, score in grade(asked.item, text).items():
+        yield Record(
+            metric=metric, value=score.value, better=score.better, responses=said, **common
+        )
+    yield from _weighed(asked, weights, common)
+
+
+def _weighed(asked: Asked, weights: Weights, common: Mapping[str, Any]) -> Iterator[Record]:
+    item, prompt = asked.item, asked.prompt
+    if item.gold:
+        bits = -weights[prompt, item.gold] / math.log(2)
+        num_bytes = len(item.gold.encode())
+        yield Record(
+            metric="gold_bpb",
+            value=bits / num_bytes,
+            weight=num_bytes,
+            better="lower",
+            unit="bits/byte",
+            **common,
+        )
+    if item.wrong_names:
+        by_name = {
+            name: weights[prompt, opening(name)]
+            for name in (*sorted(_right_names(item)), *item.wrong_names)
+        }
+        margin = max(by_name[name] for name in _right_names(item))
+        margin -= max(by_name[name] for name in item.wrong_names)
+        said = json.dumps(by_name)
+        yield Record(metric="name_margin", value=margin, unit="nats", responses=said, **common)
+        yield Record(metric="name_choice", value=float(margin > 0), responses=said, **common)
+    if asked.twin:
+        more = weights[asked.twin, _CALL] - weights[prompt, _CALL]
+        likelier = 0.5 if more == 0 else float(more > 0)
+        yield Record(metric="restraint", value=likelier, responses=json.dumps(more), **common)
+
+
+def _document(task: str, asked: Asked) -> Document:
+    item = asked.item
+    target = item.gold or "a plain answer, no call"
+    return Document(task=task, item=asked.number, prompt=asked.prompt, choices=(), target=target)
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
