@@ -1,4 +1,4 @@
-.PHONY: demo test check report-example parity clean
+.PHONY: demo test check report-example train-example parity clean
 
 demo: .venv/.ready
 	.venv/bin/pyr demo
@@ -13,6 +13,11 @@ check: .venv/.ready
 
 report-example: demo
 	cp reports/demo/report.html reports/demo/report.md reports/example/
+
+train-example: .venv/.ready
+	.venv/bin/pyr train train/tiny
+	cp out/tiny/report.html reports/example/train-tiny.html
+	cp out/tiny/report.md reports/example/train-tiny.md
 
 parity: .venv/.ready
 	.venv/bin/python tests/bench/parity.py $(CHECKPOINT) --datasets $(DATASETS)

@@ -73,7 +73,7 @@ def conclude(
     if verdict is not None:
         files["verdict.json"] = json.dumps(asdict(verdict), indent=2, sort_keys=True) + "\n"
         files["junit.xml"] = text.junit(verdict)
-    _write(html.parent, files)
+    write_aside(html.parent, files)
     _step_summary(files["report.md"])
     return Conclusion(report, verdict, _state(verdict, candidate), html)
 
@@ -106,7 +106,7 @@ def _state(verdict: Verdict | None, run: Run) -> State:
     return "unclear" if state == "pass" and incomplete else state
 
 
-def _write(folder: Path, files: dict[str, str]) -> None:
+def write_aside(folder: Path, files: dict[str, str]) -> None:
     """Write each file aside and rename it, so that a reader never sees half of one."""
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -8,25 +8,31 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from pyr.cli import EXIT_CODES, INTERRUPTED
-from pyr.cli.conclude import Conclusion, conclude
+from pyr.cli.conclude import Conclusion, conclude, write_aside
 from pyr.cli.eval import measure
 from pyr.cli.progress import note
 from pyr.evaluate import Conditions
 from pyr.schema import Gate, Run
 from pyr.store import Store
-from pyr.training import curriculum, recipe
+from pyr.training import course_page, curriculum, recipe
+from pyr.training.course import collect
 from pyr.training.curriculum import Outcome, Passage, Rehearsal
 from pyr.training.recipe import Curriculum
+
+REPORT = "report.html"
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the phases in their order, to the end or to a closed gate; 0, 1 or 3 as the gates say."""
     read = open_recipe(options)
-    outcome = curriculum.run(read, rehearsal_of(options, read), until=options.until or "")
+    rehearsal = rehearsal_of(options, read)
+    outcome = curriculum.run(read, rehearsal, until=options.until or "")
+    if outcome.passages:
+        _write_report(read, outcome, rehearsal)
     if options.json:
         print(json.dumps(asdict(outcome), indent=2, default=str))
     else:
-        _show(outcome)
+        _show(outcome, rehearsal.output / REPORT)
     return INTERRUPTED if outcome.state == "stopped" else EXIT_CODES[outcome.state]
 
 
@@ -64,18 +70,26 @@ def _comparable(run: Run, candidate: Run) -> bool:
     return bool(run.finished) and same
 
 
-def _show(outcome: Outcome) -> None:
+def _write_report(read: Curriculum, outcome: Outcome, rehearsal: Rehearsal) -> None:
+    """The report of the whole run, beside its phases."""
+    course = collect(read, outcome, rehearsal.output, rehearsal.store)
+    write_aside(
+        rehearsal.output,
+        {REPORT: course_page.render(course), "report.md": course_page.markdown(course)},
+    )
+
+
+def _show(outcome: Outcome, report: Path) -> None:
     for passage in outcome.passages:
         _show_passage(passage)
     if outcome.state == "stopped":
         print("STOPPED  saved; the same command goes on from here")
         return
-    last = outcome.passages[-1]
-    print(f"{last.state.upper()}  {last.report}")
+    print(f"{outcome.passages[-1].state.upper()}  {report}")
 
 
 def _show_passage(passage: Passage) -> None:
     overruled = " (overruled)" if passage.opens and passage.state != "pass" else ""
-    print(f"{passage.phase}: {passage.state.upper()}{overruled}  {passage.run}")
+    print(f"{passage.phase}: {passage.state.upper()}{overruled}  {passage.report}")
     for sentence in passage.sentences:
         print(f"  {sentence}")

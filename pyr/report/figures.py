@@ -11,6 +11,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pyr.report.measures import Measure
@@ -32,6 +33,8 @@ _COLOURS = {
 }
 _INK, _MUTED, _LINE, _ACCENT, _WORSE, _SHADE = _COLOURS
 _TWO_SIDED_95 = 1.959964
+_NAMED = 0.09
+"""Share of the axis that a phase takes to have its name written, in a narrow chart."""
 _LOG_RANGE = 30.0
 """A lower-is-better measure that spans more than this is drawn on a log scale."""
 _SETTINGS = {
@@ -92,6 +95,39 @@ def trajectory(measure: Measure, axis: Axis, *, at: int | None) -> str:
         return _inline(figure, f"trajectory of {measure.name}")
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A phase on the axis of tokens."""
+
+    name: str
+    begin: int
+    end: int
+
+
+def over_phases(
+    points: Sequence[Point], spans: Sequence[Span], *, name: str, wide: bool = False
+) -> str:
+    """A value over training tokens with its 95% band, the phases shaded in turn and named."""
+    with _drawing(9.6 if wide else 4.6, 2.5) as (figure, axes):
+        whole = max([span.end for span in spans], default=0) or 1
+        for number_, span in enumerate(spans):
+            if number_ % 2:
+                axes.axvspan(span.begin, span.end, color=_SHADE, linewidth=0)
+            if wide or (span.end - span.begin) / whole > _NAMED:
+                _name_phase(axes, span.begin, span.name)
+        xs, values = [point.x for point in points], [point.value for point in points]
+        half = [_TWO_SIDED_95 * (point.se or 0.0) for point in points]
+        low = [value - width for value, width in zip(values, half, strict=True)]
+        high = [value + width for value, width in zip(values, half, strict=True)]
+        axes.fill_between(xs, low, high, color=_ACCENT, alpha=0.16, linewidth=0)
+        dots, thickness = ("", 1.4) if wide else ("o", 1.8)
+        axes.plot(xs, values, color=_ACCENT, linewidth=thickness, marker=dots, markersize=3.2)
+        axes.set_xlim(0, whole * 1.02)
+        axes.xaxis.set_major_formatter(lambda x, _: large(x))
+        axes.set_xlabel("training tokens")
+        return _inline(figure, f"{name} over the phases")
+
+
 def tokenizer_bars(domains: Mapping[str, Mapping[str, float]]) -> str:
     """Bytes per token of every tokenizer, grouped by domain; longer is better.
 
@@ -135,15 +171,19 @@ def _phases(axes: Axes, ways: Sequence[Point]) -> None:
         end = ways[starts[number_ + 1]].x if number_ + 1 < len(starts) else ways[-1].x
         if number_ % 2:
             axes.axvspan(begin, end, color=_SHADE, linewidth=0)
-        axes.text(
-            begin,
-            1.0,
-            f" {ways[place].phase}",
-            transform=axes.get_xaxis_transform(),
-            va="bottom",
-            size=8,
-            color=_MUTED,
-        )
+        _name_phase(axes, begin, ways[place].phase)
+
+
+def _name_phase(axes: Axes, begin: float, name: str) -> None:
+    axes.text(
+        begin,
+        1.0,
+        f" {name}",
+        transform=axes.get_xaxis_transform(),
+        va="bottom",
+        size=8,
+        color=_MUTED,
+    )
 
 
 def _level(axes: Axes, value: float, *, style: str) -> None:

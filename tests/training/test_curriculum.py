@@ -2,52 +2,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
-from factories_training import MODEL, write_recipe
 
-from pyr import content
 from pyr.errors import MeasureError
-from pyr.store import Store
-from pyr.training import curriculum, order, recipe, stage
-from pyr.training.curriculum import Outcome, Rehearsal
+from pyr.training import curriculum, order
+from pyr.training.curriculum import Outcome
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-OPEN = {"floors": [{"measure": "held_out_one/bits_per_byte", "at_most": 99}]}
-SHUT = {"teaches": [{"measure": "held_out_one/bits_per_byte", "better_by": 5, "why": "Too much."}]}
 
 Train = Callable[..., Outcome]
-
-
-@pytest.fixture
-def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
-    """Runs a recipe of two phases with its stages in this process; counts them in `trained`."""
-    folder = write_recipe(
-        tmp_path / "recipe",
-        content.path("train/tiny/tokenizer"),
-        {"one": {"gate": "open.yaml"}, "two": {"gate": "open.yaml"}},
-    )
-    model = MODEL | {"config": MODEL["config"] | {"vocab_size": 2048}}
-    for name, value in {"model": model, "open": OPEN, "shut": SHUT}.items():
-        (folder / f"{name}.yaml").write_text(yaml.safe_dump(value))
-    trained: list[str] = []
-
-    def here(phase: Path, _: Any) -> None:
-        trained.append(phase.name)
-        stage.run(order.read(phase), phase)
-
-    monkeypatch.setattr(curriculum, "_train", here)
-    rehearsal = Rehearsal(
-        output=tmp_path / "out", store=Store(tmp_path / "results"), decontaminate=False
-    )
-
-    def run(*assignments: str, until: str = "") -> Outcome:
-        return curriculum.run(recipe.read(folder, assignments), rehearsal, until=until)
-
-    run.trained = trained
-    return run
 
 
 def test_phases_hand_over_and_are_not_trained_twice(train: Train, tmp_path: Path) -> None:

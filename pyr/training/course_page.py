@@ -1,0 +1,129 @@
+"""The report of a whole run: one HTML file that needs nothing else, and the same as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import jinja2
+
+from pyr import content
+from pyr.report import figures, words
+from pyr.report.words import harmless
+from pyr.training.course import HELD_OUT, MATRIX_METRIC, Course
+
+TEMPLATE = "reports/templates/course.html.j2"
+_HEADLINES = {
+    "pass": "{recipe} passed all its gates.",
+    "fail": "{recipe} was stopped by the gate of {last}.",
+    "unclear": "The gate of {last} cannot decide; {recipe} waits there.",
+    "stopped": "{recipe} was asked to stop; the same command goes on.",
+    "until": "{recipe} passed the gates up to {last}.",
+}
+
+
+def headline(course: Course) -> str:
+    """How far the run came, in a sentence."""
+    last = course.legs[-1].phase if course.legs else course.planned[0]
+    partly = course.state == "pass" and len(course.legs) < len(course.planned)
+    return _HEADLINES["until" if partly else course.state].format(recipe=course.recipe, last=last)
+
+
+def render(course: Course) -> str:
+    """The whole page; the same run gives the same bytes."""
+    file = content.path(TEMPLATE)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(file.parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": words.number,
+        "signed": words.signed,
+        "margin": words.margin,
+        "count": words.count,
+        "large": words.large,
+        "clock": clock,
+    }
+    clean = harmless(course)
+    html: str = environment.get_template(file.name).render(
+        course=clean,
+        headline=headline(clean),
+        loss_chart=loss_chart(clean),
+        charts=list(charts(clean)),
+        shades={name: shades(clean, name) for name in clean.matrix},
+    )
+    return html
+
+
+def spans(course: Course) -> list[figures.Span]:
+    """Where each phase lies on the axis of tokens; one that counts no tokens is left out."""
+    found = [figures.Span(leg.phase, leg.begin, leg.end) for leg in course.legs]
+    return [span for span in found if span.end > span.begin]
+
+
+def loss_chart(course: Course) -> str:
+    """The loss over training tokens, phase by phase; preferences have a loss of another kind."""
+    points = [point for leg in course.legs if leg.stage != "dpo" for point in leg.losses]
+    return figures.over_phases(points, spans(course), name="loss", wide=True) if points else ""
+
+
+def charts(course: Course) -> Iterator[tuple[str, str]]:
+    """Name and drawing of every measure that has three points: held-out documents first."""
+    names = sorted(course.trails, key=lambda name: (not name.startswith(HELD_OUT), name))
+    for name in names:
+        task, _, metric = name.partition("/")
+        if task == "health" or metric not in (MATRIX_METRIC, "acc"):
+            continue
+        yield name, figures.over_phases(course.trails[name], spans(course), name=name)
+
+
+def shades(course: Course, row: str) -> list[int]:
+    """How dark each cell is, in percent of the row's range: worse is darker."""
+    values = [cell.value for cell in course.matrix[row]]
+    low, high = min(values), max(values)
+    return [round(100 * (value - low) / ((high - low) or 1)) for value in values]
+
+
+def clock(seconds: float) -> str:
+    """``1 h 02 min``, ``3 min 20 s`` or ``45 s``."""
+    whole = round(seconds)
+    if whole >= 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 60} min {whole % 60:02d} s" if whole >= 60 else f"{whole} s"
+
+
+def markdown(course: Course) -> str:
+    """The same in Markdown: phases, verdicts, the forgetting matrix."""
+    lines = [f"# {headline(course)}", "", course.description, ""]
+    lines += [
+        f"{words.large(course.tokens)} training tokens, {clock(course.seconds)} of training steps.",
+        "",
+        "| phase | kind | tokens | steps | tokens/s | verdict |",
+        "|---|---|---:|---:|---:|---|",
+    ]
+    lines += [
+        f"| {leg.phase} | {leg.stage} | {words.large(leg.end - leg.begin)} | {leg.steps} "
+        f"| {leg.rate:,.0f} | {leg.state.upper()} |"
+        for leg in course.legs
+    ]
+    for leg in course.legs:
+        lines += ["", f"## {leg.phase}: {leg.state.upper()}", ""]
+        lines += [f"- {each.state.upper()}: {each.sentence}" for each in leg.findings]
+    if course.matrix:
+        lines += ["", "## Forgetting", "", *_matrix_lines(course)]
+    return harmless("\n".join(lines) + "\n")
+
+
+def _matrix_lines(course: Course) -> Iterator[str]:
+    yield "Bits per byte of the documents held out of a phase (rows), after each phase (columns)."
+    yield ""
+    yield "| held out of | " + " | ".join(leg.phase for leg in course.legs) + " |"
+    yield "|---|" + "---:|" * len(course.legs)
+    for name, cells in course.matrix.items():
+        shown = []
+        for cell in cells:
+            since = "" if cell.delta is None else f" ({words.signed(cell.delta)})"
+            shown.append(f"{words.number(cell.value)}{since}")
+        yield f"| {name} | " + " | ".join(shown) + " |"

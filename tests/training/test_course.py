@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from pyr.compare import compare
+from pyr.training import course, course_page, recipe
+from pyr.training.course import Course
+from pyr.training.curriculum import Outcome
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+Train = Callable[..., Outcome]
+
+
+@pytest.fixture(scope="module")
+def run(two_passed: Train) -> Course:
+    """Two phases, both passed."""
+    there = two_passed.rehearsal
+    read = recipe.read(two_passed.folder)
+    return course.collect(read, two_passed.outcome, there.output, there.store)
+
+
+def test_a_run_has_a_leg_for_every_phase(run: Course) -> None:
+    assert [(leg.phase, leg.begin, leg.end, leg.steps) for leg in run.legs] == [
+        ("one", 0, 1536, 12),
+        ("two", 1536, 3072, 12),
+    ]
+    assert [leg.state for leg in run.legs] == ["pass", "pass"]
+    assert run.tokens == 3072
+    assert len(run.legs[0].losses) == 12
+
+
+def test_the_forgetting_matrix_is_what_the_store_says(run: Course, two_passed: Train) -> None:
+    store = two_passed.rehearsal.store
+    one, two = (store.results(store.run(leg.run)) for leg in run.legs)
+    [row] = [row for row in compare(two, one) if row.measure == "held_out_one/bits_per_byte"]
+    before, after = run.matrix["one"]
+    assert (before.value, after.value) == (row.baseline.value, row.candidate.value)
+    assert (after.delta, after.low, after.high) == (row.delta.value, row.low, row.high)
+    assert [cell.standing for cell in run.matrix["two"]] == ["before", "own"]
+
+
+def test_the_page_says_how_far_the_run_came_and_is_the_same_twice(run: Course) -> None:
+    html = course_page.render(run)
+    assert html == course_page.render(run)
+    assert "toy passed all its gates." in html
+    assert "http://" not in html.replace("http://www.w3.org", "")
+    assert "| one | base | 1.54k | 12 |" in course_page.markdown(run)
+    stopped = course_page.render(replace(run, state="fail", legs=run.legs[:1], matrix={}))
+    assert "toy was stopped by the gate of one." in stopped
+    assert "NOT BEGUN" in stopped
+
+
+def test_what_a_recipe_says_of_itself_is_quoted(run: Course) -> None:
+    html = course_page.render(replace(run, description="<script>alert(1)</script>"))
+    assert "<script>" not in html
+    assert "&lt;script&gt;" in html
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(45.2, "45 s"), (200, "3 min 20 s"), (3720, "1 h 02 min")]
+)
+def test_a_time_is_said_in_two_units(seconds: float, said: str) -> None:
+    assert course_page.clock(seconds) == said
