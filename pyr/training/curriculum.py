@@ -328,7 +328,7 @@ def _train(folder: Path, curriculum: Curriculum) -> None:
         words = json.loads(said.read_text(encoding="utf-8"))
         raise MeasureError(words["what"], where=words["where"], remedy=words["remedy"])
     raise StoreError(
-        f"the training process of {folder.name} ended with code {code}.",
+        f"{folder.name}: a training process was killed, or ended by itself (code {code}).",
         where="what it said stands above",
         remedy="the same command goes on from its last complete checkpoint",
     )

@@ -26,6 +26,7 @@ from pyr.training.speed import Speed, measured_peak
 
 STOPPED = "stopped.json"
 # safetensors says the system's words; torch's writer says only that it failed.
+_PEER_WORDS = ("onnection closed by peer", "onnection reset by peer", "ncclRemoteError")
 _DISK_WORDS = ("No space left", "File too large", "quota exceeded", "inline_container")
 
 
@@ -108,6 +109,8 @@ def _train(asked: Order, folder: Path, options: Any, conductor: int | None) -> N
         with watched.listening():
             trainer.train(resume_from_checkpoint=str(saved.folder) if saved else None)
     except (OSError, RuntimeError, SafetensorError) as error:
+        if _peer_is_gone(error):
+            raise _left_alone(asked) from error
         raise _disk_fault(error, folder) from error
     if watched.interrupted:
         watch.say("  asked to stop: saved, and the same command goes on from here")
@@ -120,6 +123,20 @@ def _train(asked: Order, folder: Path, options: Any, conductor: int | None) -> N
 def _opening(asked: Order, saved: checkpoints.Saved | None) -> str:
     steps = f" of {asked.phase.steps}" if asked.phase.stage != "dpo" else ""
     return f"  {asked.phase.name}: from step {saved.step if saved else 0}{steps}"
+
+
+def _peer_is_gone(error: Exception) -> bool:
+    """True if gloo or NCCL says that another rank does not answer any more."""
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return several and any(word in str(error) for word in _PEER_WORDS)
+
+
+def _left_alone(asked: Order) -> StoreError:
+    return StoreError(
+        f"{asked.phase.name}: a training process was killed, or ended by itself.",
+        where="another of its ranks noticed; what that one said stands above",
+        remedy="the same command goes on from its last complete checkpoint",
+    )
 
 
 def _disk_fault(error: Exception, folder: Path) -> Exception:

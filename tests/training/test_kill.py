@@ -1,4 +1,4 @@
-"""Kill -9, disks that are full, several ranks: in processes of their own."""
+"""Kill -9 and disks that are full, in processes of their own."""
 
 from __future__ import annotations
 
@@ -67,13 +67,3 @@ def test_a_file_that_cannot_grow_leaves_the_last_checkpoint(
     assert checkpoints.newest(phase) is None
     assert stage(phase).returncode == 0
     assert checkpoints.final(phase) is not None
-
-
-def test_two_ranks_learn_what_one_does(tmp_path: Path, tiny_checkpoint: Path) -> None:
-    one = placed(tmp_path / "one", tiny_checkpoint, {"one": {}})
-    two = placed(tmp_path / "two", tiny_checkpoint, {"one": {}})
-    assert stage(one).returncode == 0
-    done = stage(two, ranks=2)
-    assert done.returncode == 0, done.stderr[-3000:]
-    losses = [[line[2] for line in curve(folder)] for folder in (one, two)]
-    assert losses[1] == pytest.approx(losses[0], abs=2e-5)
