@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,14 @@ def pytest_configure(config: pytest.Config) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import lm_eval.models.huggingface  # noqa: F401
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_selfchecks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The fast engine's self-check runs once a session and leaves the user's cache alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

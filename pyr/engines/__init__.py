@@ -11,11 +11,17 @@ from pyr.errors import UsageError, did_you_mean
 from pyr.schema import Checkpoint
 
 if TYPE_CHECKING:
+    import numpy as np
     from lm_eval.api.model import LM
+    from numpy.typing import NDArray
+
+    Ids = NDArray[np.int32]
+    Encoded = tuple[tuple[str, str], Ids, Ids]
 
 _ENGINES = {
     "fast": "pyr.engines.fast:open_fast",
     "reference": "pyr.engines.reference:open_reference",
+    "vllm": "pyr.engines.vllm:open_vllm",
 }
 
 
@@ -23,7 +29,7 @@ _ENGINES = {
 class EngineSettings:
     """How a model is to be run. `device` and `dtype` may be ``auto``."""
 
-    engine: str = "reference"
+    engine: str = "fast"
     device: str = "auto"
     dtype: str = "auto"
     batch_size: int = 8
@@ -48,7 +54,7 @@ class EngineSettings:
 
     @property
     def label(self) -> str:
-        """What tells two runs of the same checkpoint apart, as ``reference-cpu-float32``."""
+        """What tells two runs of the same checkpoint apart, as ``fast-cpu-float32``."""
         return f"{self.engine}-{self.device}-{self.dtype}"
 
 
@@ -56,15 +62,11 @@ class EngineSettings:
 class EncodesOnce(Protocol):
     """An LM that takes token ids, so that a bundle can keep them."""
 
-    def encode_pairs(
-        self, pairs: Sequence[tuple[str, str]]
-    ) -> Sequence[tuple[tuple[str, str], Sequence[int], Sequence[int]]]:
+    def encode_pairs(self, pairs: Sequence[tuple[str, str]]) -> Sequence[Encoded]:
         """(context, continuation) -> the pair, context ids, continuation ids, as lm-eval does."""
         ...
 
-    def loglikelihood_encoded(
-        self, encoded: Sequence[tuple[tuple[str, str], Sequence[int], Sequence[int]]]
-    ) -> list[tuple[float, bool]]:
+    def loglikelihood_encoded(self, encoded: Sequence[Encoded]) -> list[tuple[float, bool]]:
         """The answers of `loglikelihood`, from the ids."""
         ...
 

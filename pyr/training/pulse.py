@@ -21,6 +21,7 @@ from transformers import TrainerCallback
 from pyr import content
 from pyr.checkpoint import identify
 from pyr.engines import EngineSettings
+from pyr.engines.resident import Resident
 from pyr.errors import MeasureError
 from pyr.evaluate import Conditions, evaluate
 from pyr.gate import assess
@@ -39,6 +40,8 @@ class Pulse(TrainerCallback):  # type: ignore[misc]
     def __init__(self, order: Order, folder: Path) -> None:
         self._order = order
         self._folder = folder
+        # One more copy of the weights in memory, instead of loading and checking at every save.
+        self._opener = Resident()
         self._spent = 0.0
         self._last = 0.0
         self._before = 0.0
@@ -96,7 +99,8 @@ class Pulse(TrainerCallback):  # type: ignore[misc]
             tokens=asked.tokens_before + step * asked.phase.tokens_per_step,
         )
         store = Store(asked.store)
-        conditions = Conditions(settings=EngineSettings(**asked.engine), skip_missing=True)
+        settings = EngineSettings(**asked.engine)
+        conditions = Conditions(settings, skip_missing=True, opener=self._opener)
         run = evaluate(checkpoint, asked.pulse, store, conditions)
         gate = content.read(content.find("health", kind="gate", folder="evals/gates"), Gate)
         verdict = assess(gate, store.results(run), None).verdict

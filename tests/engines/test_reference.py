@@ -10,11 +10,11 @@ from pyr.engines import EngineSettings, open_model
 from pyr.engines.reference import load_model
 from pyr.errors import CheckpointError, UsageError
 
-CPU = EngineSettings(device="cpu").resolved()
+CPU = EngineSettings(engine="reference", device="cpu").resolved()
 
 
-def test_auto_on_a_cpu_is_float32() -> None:
-    assert CPU.label == "reference-cpu-float32"
+def test_auto_on_a_cpu_is_float32_in_the_fast_engine() -> None:
+    assert EngineSettings(device="cpu").resolved().label == "fast-cpu-float32"
 
 
 def test_the_engine_is_an_lm_of_lm_eval(tiny_checkpoint: Path) -> None:

@@ -18,14 +18,16 @@ NOTHING = pd.DataFrame({"task": [], "item": []})
 
 @pytest.fixture(scope="module")
 def lm(tiny_checkpoint: Path) -> LoadedOnce:
-    return LoadedOnce(identify(tiny_checkpoint), EngineSettings(device="cpu").resolved())
+    return LoadedOnce(
+        identify(tiny_checkpoint), EngineSettings(engine="reference", device="cpu").resolved()
+    )
 
 
 @pytest.fixture
 def subject(tiny_checkpoint: Path, lm: LoadedOnce) -> Subject:
     return Subject(
         checkpoint=identify(tiny_checkpoint),
-        settings=EngineSettings(device="cpu").resolved(),
+        settings=EngineSettings(engine="reference", device="cpu").resolved(),
         seed=1234,
         mirror=None,
         bundles=None,
