@@ -1,4 +1,8 @@
-.PHONY: demo test check report-example train-example parity clean
+# What `make bench` and `make parity` measure with; both can be given on the command line.
+CHECKPOINT = .cache/demo/SmolLM2-135M-Instruct
+DATASETS = ../shared/data/hub .cache/demo/hub
+
+.PHONY: demo test check report-example train-example bench parity clean
 
 demo: .venv/.ready
 	.venv/bin/pyr demo
@@ -18,6 +22,13 @@ train-example: .venv/.ready
 	.venv/bin/pyr train train/tiny
 	cp out/tiny/report.html reports/example/train-tiny.html
 	cp out/tiny/report.md reports/example/train-tiny.md
+
+bench: export OMP_NUM_THREADS = 1
+bench: .venv/.ready
+	.venv/bin/python tests/bench/bench_scoring.py $(CHECKPOINT) --datasets $(DATASETS)
+	.venv/bin/python tests/bench/bench_memory.py $(CHECKPOINT) --datasets $(DATASETS)
+	.venv/bin/python tests/bench/bench_overhead.py $(CHECKPOINT) --datasets $(DATASETS) --narrow --limit 100
+	.venv/bin/python tests/bench/bench_generation.py $(CHECKPOINT) --items 16 --max-gen-toks 64
 
 parity: .venv/.ready
 	.venv/bin/python tests/bench/parity.py $(CHECKPOINT) --datasets $(DATASETS)

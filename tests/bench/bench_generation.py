@@ -1,11 +1,11 @@
-"""Generation, stock lm-eval against the fast engine, side by side in one process.
+"""Generation, stock lm-eval against the fast engine, side by side in one process: ``make bench``.
 
-    python tests/bench/bench_generation.py CHECKPOINT [--work ifeval|tools] [--items 48]
+    python tests/bench/bench_generation.py CHECKPOINT [--work ifeval tools] [--items 24]
 
-Prints processor seconds of this process (one thread is meant: set OMP_NUM_THREADS=1), the ratio
-to the fast engine, and how many texts differ. Prompts are those of google/IFEval, or first
-questions of BFCL's multi-turn set after a list of its tools, six of one class; all under the
-chat template. It reads the data that lie beside the repository.
+Prints processor seconds of this process (one thread is meant: set OMP_NUM_THREADS=1), the ratio to
+the fast engine, and how many texts differ: a table in Markdown. Prompts are those of google/IFEval,
+or first questions of BFCL's multi-turn set after a list of its tools, six of one class; all under
+the chat template. It reads the data that lie beside the repository, and says so without them.
 """
 
 from __future__ import annotations
@@ -14,8 +14,6 @@ import argparse
 import json
 import logging
 import random
-import resource
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -61,6 +59,13 @@ def tools(number: int) -> list[list[dict[str, str]]]:
     return random.Random(0).sample(chats, number)
 
 
+WORK = {"ifeval": ifeval, "tools": tools}
+HEADER = (
+    "| prompts | items | prompt tokens | engine | CPU s | times fast | tokens said "
+    "| texts that differ from fast |\n| --- | ---: | ---: | --- | ---: | ---: | ---: | ---: |"
+)
+
+
 def measure(answers: Callable[[], list[str]]) -> tuple[float, list[str]]:
     start = time.process_time()
     texts = answers()
@@ -70,22 +75,21 @@ def measure(answers: Callable[[], list[str]]) -> tuple[float, list[str]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--work", choices=["ifeval", "tools"], default="ifeval")
-    parser.add_argument("--items", type=int, default=48)
-    parser.add_argument("--max-gen-toks", type=int, default=128)
+    parser.add_argument("--work", choices=sorted(WORK), nargs="+", default=sorted(WORK))
+    parser.add_argument("--items", type=int, default=24)
+    parser.add_argument("--max-gen-toks", type=int, default=96)
     parser.add_argument("--stock", type=int, nargs="*", default=[1, 8, 32], help="batch sizes")
-    parser.add_argument("--slots", type=int, nargs="*", default=[64])
-    parser.add_argument("--batch-tokens", type=int, default=32_768)
+    parser.add_argument("--slots", type=int, default=None)
     options = parser.parse_args()
     if not DATA.is_dir():
-        sys.exit(f"no data in {DATA}")
+        print(f"generation is not measured: no data in {DATA}")
+        return
     run(options)
 
 
 def run(options: Any) -> None:
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     import torch
-    from lm_eval.api.instance import Instance
     from lm_eval.models.huggingface import HFLM
 
     from pyr.checkpoint import identify
@@ -93,53 +97,67 @@ def run(options: Any) -> None:
     from pyr.engines.fast.generate import generate_until
     from pyr.engines.reference import load_model
 
-    model, tokenizer = load_model(identify(options.checkpoint), EngineSettings().resolved())
-    chats = {"ifeval": ifeval, "tools": tools}[options.work](options.items)
-    how = {"until": [], "do_sample": False, "max_gen_toks": options.max_gen_toks}
-    contexts = [
-        tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
-        for chat in chats
-    ]
-    requests = [
-        Instance("generate_until", {}, (context, how), index, metadata=(options.work, index, 1))
-        for index, context in enumerate(contexts)
-    ]
-    lengths = [len(tokenizer(context)["input_ids"]) for context in contexts]
-    print(f"{len(requests)} prompts, {sum(lengths)} tokens (longest {max(lengths)}),", end=" ")
-    print(f"{torch.get_num_threads()} thread(s)")
+    settings = EngineSettings(device="cpu", dtype="float32")
+    model, tokenizer = load_model(identify(options.checkpoint), settings)
+    print(
+        f"{options.checkpoint.name}, {torch.get_num_threads()} thread(s):\n\n{HEADER}", flush=True
+    )
 
-    def fast(slots: int) -> list[str]:
-        return generate_until(
-            model,
-            tokenizer,
-            requests,
-            max_length=model.config.max_position_embeddings,
-            slots=slots,
-            batch_tokens=options.batch_tokens,
-        )
+    def fast(requests: list[Any]) -> list[str]:
+        length = model.config.max_position_embeddings
+        return generate_until(model, tokenizer, requests, max_length=length, slots=options.slots)
 
-    def stock(batch_size: int) -> list[str]:
+    def stock(requests: list[Any], batch_size: int) -> list[str]:
         lm = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch_size)
         return lm.generate_until(requests, disable_tqdm=True)
 
-    rows = [("fast", slots, *measure(lambda slots=slots: fast(slots))) for slots in options.slots]
-    report(rows, rows, tokenizer)
-    for size in options.stock:
-        row = ("stock", size, *measure(lambda size=size: stock(size)))
-        report([row], rows, tokenizer)
+    for work in options.work:
+        requests = ask(work, tokenizer, options)
+        best, expected = measure(lambda: fast(requests))  # noqa: B023
+        report(work, tokenizer, requests, "fast", (best, expected), (best, expected))
+        for size in options.stock:
+            seen = measure(lambda: stock(requests, size))  # noqa: B023
+            report(work, tokenizer, requests, f"stock, batch {size}", seen, (best, expected))
+    print()
 
 
-def report(rows: list[Any], fast_rows: list[Any], tokenizer: Any) -> None:
-    best, reference = min(row[2] for row in fast_rows), fast_rows[0][3]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    for name, size, seconds, texts in rows:
-        said = sum(len(tokenizer(text)["input_ids"]) for text in texts)
-        other = sum(left != right for left, right in zip(texts, reference, strict=True))
-        print(
-            f"{name:>6} {size:>3}: {seconds:7.1f} s  {seconds / best:5.2f}x of fast  "
-            f"{said} tokens said, {other} texts differ, peak memory so far {peak:.1f} GB",
-            flush=True,
-        )
+def ask(work: str, tokenizer: Any, options: Any) -> list[Any]:
+    from lm_eval.api.instance import Instance
+
+    how = {"until": [], "do_sample": False, "max_gen_toks": options.max_gen_toks}
+    contexts = [
+        tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+        for chat in WORK[work](options.items)
+    ]
+    return [
+        Instance("generate_until", {}, (context, how), index, metadata=(work, index, 1))
+        for index, context in enumerate(contexts)
+    ]
+
+
+def report(
+    work: str,
+    tokenizer: Any,
+    requests: list[Any],
+    name: str,
+    seen: tuple[float, list[str]],
+    fast: tuple[float, list[str]],
+) -> None:
+    (seconds, texts), (best, expected) = seen, fast
+    read = sum(len(tokenizer(each.args[0])["input_ids"]) for each in requests)
+    said = sum(len(tokenizer(text)["input_ids"]) for text in texts)
+    other = sum(left != right for left, right in zip(texts, expected, strict=True))
+    cells = (
+        work,
+        len(requests),
+        read,
+        name,
+        f"{seconds:.1f}",
+        f"{seconds / best:.2f}",
+        said,
+        other,
+    )
+    print("| " + " | ".join(map(str, cells)) + " |", flush=True)
 
 
 if __name__ == "__main__":

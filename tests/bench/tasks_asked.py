@@ -9,16 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pyr.errors import DataMissing
 from pyr.probes.tasks import HarnessOptions, expand, load, place, task_manager
 
 FAMILIES = (
-    "arc hellaswag piqa openbookqa sciq commonsense_qa lambada blimp mmlu/default "
-    "mmlu/continuation super_glue"
+    "arc hellaswag piqa openbookqa sciq commonsense_qa lambada blimp glue super_glue mmlu/default "
+    "mmlu/continuation bbh/zeroshot gsm8k hendrycks_math ifeval"
 ).split()
 
 # Where a mirror holds fewer splits than the task's YAML names.
 OVERRIDES: dict[str, dict[str, Any]] = {
     "arc_challenge": {"training_split": None, "test_split": None},
+    "piqa": {"training_split": None},
     "sciq": {"dataset_name": "validation_as_test"},
 }
 
@@ -34,6 +36,10 @@ class Asked:
     @property
     def kind(self) -> str:
         return self.instances[0].request_type
+
+    @property
+    def num_items(self) -> int:
+        return len({each.doc_id for each in self.instances})
 
     def score(self, lm: Any, instances: Sequence[Any] | None = None) -> list[Any]:
         asked = list(self.instances if instances is None else instances)
@@ -56,28 +62,48 @@ class Asked:
         ]
 
 
+@dataclass(frozen=True)
+class Entry:
+    """What to ask: ``name[:items[:shots]]``, items counted for each task of a group."""
+
+    name: str
+    items: int
+    shots: int | None
+
+    @classmethod
+    def read(cls, text: str, items: int, shots: int | None) -> Entry:
+        name, *rest = text.split(":")
+        counts = [int(each) for each in rest]
+        return cls(name, counts[0] if counts else items, counts[1] if counts[1:] else shots)
+
+
 def asked_tasks(
-    names: Sequence[str],
-    *,
-    mirror: Path,
-    limit: int,
-    num_fewshot: int | None,
-    lm: Any,
-    chat: bool = False,
+    entry: Entry, *, mirrors: Sequence[Path], lm: Any, chat: bool = False, max_gen_toks: int = 0
 ) -> Iterator[Asked]:
-    """`limit` items of each task, drawn at random with a fixed seed."""
-    entries: list[Any] = [{"task": name, **OVERRIDES.get(name, {})} for name in names]
-    options = HarnessOptions(families=FAMILIES, tasks=entries)
+    """The task or the tasks of the group, items drawn at random with a fixed seed.
+
+    Tasks of a group that no mirror has are left out.
+    """
+    options = HarnessOptions(
+        families=FAMILIES, tasks=[{"task": entry.name, **OVERRIDES.get(entry.name, {})}]
+    )
     manager = task_manager(options)
     for spec in expand(manager, options):
-        task = load(manager, spec, place(spec, mirror))
+        try:
+            task = _load(manager, spec, mirrors)
+        except DataMissing:
+            if spec.name == entry.name:
+                raise
+            continue
         shots = task.get_config("num_fewshot")
-        if num_fewshot is not None and shots != 0:
-            shots = num_fewshot
+        if entry.shots is not None and shots != 0:
+            shots = entry.shots
         task.set_config("num_fewshot", shots or 0)
         task.set_fewshot_seed(seed=1234)
+        if task.OUTPUT_TYPE == "generate_until" and max_gen_toks:
+            task.set_config("generation_kwargs", {"max_gen_toks": max_gen_toks}, update=True)
         total = len(task.eval_docs)
-        chosen = random.Random(spec.name).sample(range(total), min(limit, total))
+        chosen = random.Random(spec.name).sample(range(total), min(entry.items, total))
         task.build_all_requests(
             samples=set(chosen),
             apply_chat_template=chat,
@@ -88,8 +114,70 @@ def asked_tasks(
         yield Asked(spec.name, task, task.instances)
 
 
-def open_both(path: Path, *, threads: int, batch_size: int = 8) -> tuple[Any, Any, Any]:
-    """(FastLM, HFLM, model) over one model in float32."""
+def _load(manager: Any, spec: Any, mirrors: Sequence[Path]) -> Any:
+    """The task with its data, from the first mirror that has it."""
+    for mirror in mirrors[:-1]:
+        try:
+            return load(manager, spec, place(spec, mirror))
+        except DataMissing:
+            continue
+    return load(manager, spec, place(spec, mirrors[-1]))
+
+
+_MODERN = {
+    "hidden_size": 128,
+    "intermediate_size": 256,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+}
+RANDOM: dict[str, tuple[str, dict[str, Any]]] = {
+    # Pyr-135M but for its depth.
+    "arcee": (
+        "ArceeConfig",
+        {
+            "hidden_size": 768,
+            "intermediate_size": 3968,
+            "num_hidden_layers": 3,
+            "num_attention_heads": 12,
+            "num_key_value_heads": 4,
+            "tie_word_embeddings": True,
+        },
+    ),
+    "llama": ("LlamaConfig", _MODERN),
+    "qwen2": ("Qwen2Config", _MODERN),
+    "qwen3": ("Qwen3Config", {**_MODERN, "head_dim": 64}),
+    "gpt2": ("GPT2Config", {"n_embd": 128, "n_layer": 2, "n_head": 4}),
+}
+"""Small models with random weights, by kind: configuration class and keys."""
+
+
+def random_model(kind: str, tokenizer: Any) -> Any:
+    """Such a model for the tokenizer's words; its logits spread by a few nats."""
+    import torch
+    import transformers
+
+    name, keys = RANDOM[kind]
+    length = "n_positions" if kind == "gpt2" else "max_position_embeddings"
+    config = getattr(transformers, name)(
+        vocab_size=len(tokenizer),
+        initializer_range=0.06,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        **{length: 2048},
+        **keys,
+    )
+    torch.manual_seed(0)
+    return transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+
+
+def open_both(
+    path: Path, *, threads: int, batch_size: int = 8, kind: str = ""
+) -> tuple[Any, Any, Any]:
+    """(FastLM, HFLM, model) over one model in float32.
+
+    kind: a key of RANDOM takes such a model with the checkpoint's tokenizer instead of its own.
+    """
     import torch
 
     from pyr.checkpoint import identify
@@ -100,6 +188,8 @@ def open_both(path: Path, *, threads: int, batch_size: int = 8) -> tuple[Any, An
     torch.set_num_threads(threads)
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     model, tokenizer = load_model(identify(path), EngineSettings(device="cpu", dtype="float32"))
+    if kind:
+        model = random_model(kind, tokenizer)
     return FastLM(model, tokenizer), stock(model, tokenizer, batch_size, False), model
 
 
