@@ -154,6 +154,8 @@ class Rule(Strict):
     better_by: float | None = Field(default=None, ge=0)
     call: str | None = None
     """``module:function``, called with the Comparison; returns a Finding."""
+    watch: bool = False
+    """Say what the rule finds, but let it close no gate: for tasks that decide nothing yet."""
     why: str = ""
 
     @property

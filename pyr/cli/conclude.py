@@ -11,10 +11,10 @@ from pathlib import Path
 
 from pyr import content
 from pyr.cli import EXIT_CODES
-from pyr.compare import compare
 from pyr.errors import StoreError
-from pyr.gate import judge, with_health
+from pyr.gate import assess
 from pyr.report import outline, page, terminal, text
+from pyr.report.forgetting import relatives
 from pyr.schema import Gate, Run, State, Verdict
 from pyr.store import Results, Store
 
@@ -58,15 +58,18 @@ def conclude(
     """
     results = store.results(candidate)
     compared = store.results(baseline) if baseline else None
-    comparisons = compare(results, compared)
-    verdict = judge(with_health(gate, candidate), results, compared, comparisons) if gate else None
+    earlier = _history(store, history, results, compared)
+    documents = store.documents(candidate)
+    assessed = assess(gate, results, compared, history=earlier, documents=documents)
+    verdict = assessed.verdict
     report = outline.build(
         results,
         compared,
-        comparisons,
+        assessed.comparisons,
         verdict,
-        history=_history(store, history, results, compared),
-        documents=store.documents(candidate),
+        history=earlier,
+        relatives=_history(store, relatives(candidate, store.runs()), results, compared),
+        documents=documents,
     )
     html = output or store.folder(candidate) / "report.html"
     files = {html.name: page.render(report), "report.md": text.markdown(report)}

@@ -11,6 +11,7 @@ items, asked the same way.
     noise.py         a training's checkpoints -> how much scores differ for no lasting reason
     averages.py      the last few checkpoints as one candidate
     chance.py        what guessing would score
+    reliability.py   whether a task can say anything of this training: marks from its history
 """
 
 from pyr.compare.averages import average, average_of, averaged
@@ -19,6 +20,7 @@ from pyr.compare.differences import OTHER_DOCUMENTS, OTHER_PROMPTS, compare
 from pyr.compare.limits import Interval, interval, noise_reach, one_sided_p, reach
 from pyr.compare.measures import COUNTED, estimate
 from pyr.compare.noise import lineage, trail, with_noise
+from pyr.compare.reliability import Mark, Reliability, reliabilities, reliability
 from pyr.compare.statistics import benjamini_hochberg, holm
 
 __all__ = [
@@ -26,6 +28,8 @@ __all__ = [
     "OTHER_DOCUMENTS",
     "OTHER_PROMPTS",
     "Interval",
+    "Mark",
+    "Reliability",
     "average",
     "average_of",
     "averaged",
@@ -39,6 +43,8 @@ __all__ = [
     "noise_reach",
     "one_sided_p",
     "reach",
+    "reliabilities",
+    "reliability",
     "trail",
     "with_noise",
 ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from pyr.compare import average_of, chances, compare, trail, with_noise
+from pyr.compare import average_of, chances, compare, reliabilities, trail, with_noise
 from pyr.gate.health import with_health
 from pyr.gate.verdict import judge
 from pyr.schema import Comparison, Gate, Verdict
@@ -40,13 +40,15 @@ def assess(
     comparisons = with_noise(compare(candidate, baseline), candidate, baseline, history)
     if gate is None:
         return Assessment(comparisons, None)
+    known = chances(documents, comparisons) if documents is not None else {}
     verdict = judge(
         with_health(gate, candidate.run),
         candidate,
         baseline,
         comparisons,
         history=[each for each in used if each.run.id not in _own(candidate)],
-        chances=chances(documents, comparisons) if documents is not None else None,
+        chances=known,
+        reliable=reliabilities(candidate, used, known),
     )
     return Assessment(comparisons, verdict)
 

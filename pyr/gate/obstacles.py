@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from pyr.compare import COUNTED, OTHER_DOCUMENTS, OTHER_PROMPTS, interval
+from pyr.compare import COUNTED, OTHER_DOCUMENTS, OTHER_PROMPTS, Reliability, interval
 from pyr.gate.rules import is_census, is_relative
 from pyr.schema import Comparison, Gate, Rule
 from pyr.store import Results
@@ -25,6 +25,8 @@ class Bench:
     baseline: Results | None
     comparisons: Sequence[Comparison]
     chances: Mapping[str, float] = field(default_factory=dict)
+    reliable: Mapping[str, Reliability] = field(default_factory=dict)
+    """What the history of the candidate's training says of each measure."""
 
 
 def skipped(bench: Bench, rule: Rule) -> dict[str, str]:
@@ -68,7 +70,9 @@ def bar_to_pass(bench: Bench, rule: Rule, row: Comparison) -> str:
         return row.note
     if bench.candidate.run.suite_digest != bench.baseline.run.suite_digest:
         return "the suites differ"
-    return _at_chance(bench, row) if rule.not_worse_by is not None else ""
+    if rule.not_worse_by is None:
+        return ""
+    return _at_chance(bench, row) or _unreliable(bench, row)
 
 
 def _skipped_of(bench: Bench, row: Comparison) -> str:
@@ -110,6 +114,15 @@ def _alike(rule: Rule, row: Comparison) -> str:
     if 0 < observed.clusters < FEWEST_ALIKE:
         return f"{observed.clusters} items that are all alike say nothing of their own error"
     return ""
+
+
+def _unreliable(bench: Bench, row: Comparison) -> str:
+    """Whether the training's history says that this measure decides nothing."""
+    known = bench.reliable.get(row.measure)
+    if known is None or not known.fails:
+        return ""
+    marks = ", ".join(known.marks)
+    return f"its history says that it decides nothing ({marks}); a rule may watch it: watch: true"
 
 
 def _at_chance(bench: Bench, row: Comparison) -> str:

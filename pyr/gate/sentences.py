@@ -13,7 +13,9 @@ from pyr.schema import Comparison, Estimate, Rule, State
 
 def rule_in_words(rule: Rule) -> str:
     """The rule as it was written: ``not_worse_by 0.02``."""
-    ((word, value),) = rule.model_dump(exclude_none=True, exclude={"measure", "why"}).items()
+    ((word, value),) = rule.model_dump(
+        exclude_none=True, exclude={"measure", "why", "watch"}
+    ).items()
     return f"{word} {value:g}" if isinstance(value, float) else f"{word} {value}"
 
 
@@ -47,6 +49,12 @@ def one_of_many(sentence: str, count: int, needed: str) -> str:
         f"{sentence[:-1]}, if this were the only rule; as one of {count} that may fail, it is not "
         f"certain enough; {needed}."
     )
+
+
+def watched(sentence: str, state: State) -> str:
+    """A finding of a rule that only watches."""
+    would = {"fail": "it would fail", "unclear": "it would be unclear", "pass": "it would pass"}
+    return f"{sentence[:-1]}; only watched, and closes no gate ({would[state]})."
 
 
 def not_judged(measure: str, reason: str) -> str:

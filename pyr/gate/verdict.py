@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from pyr.compare import average_of, interval
+from pyr.compare import Reliability, average_of, interval
 from pyr.errors import ContentError, did_you_mean
 from pyr.gate import families, rules, sentences
 from pyr.gate.obstacles import Bench, bar_to_pass, obstacle, skipped
@@ -29,14 +29,16 @@ def judge(
     *,
     history: Sequence[Results] = (),
     chances: Mapping[str, float] | None = None,
+    reliable: Mapping[str, Reliability] | None = None,
 ) -> Verdict:
     """The gate's answer on a candidate: one finding for every rule and measure it matches.
 
     comparisons: as `compare` gives them, or `with_noise` of these and `history`; what the verdict
-    rests on is digested. chances: what guessing scores, by measure.
+    rests on is digested. chances: what guessing scores, by measure. reliable: what the history says
+    of a measure; a rule passes on none that fails, unless it only watches.
     Raises ContentError if a rule's `call` cannot be called.
     """
-    bench = Bench(gate, candidate, baseline, comparisons, chances or {})
+    bench = Bench(gate, candidate, baseline, comparisons, chances or {}, reliable or {})
     findings = [
         dataclasses.replace(finding, part=part)
         for part, members in gate.parts.items()
@@ -92,11 +94,19 @@ def _findings(bench: Bench, rule: Rule) -> Iterator[Finding]:
     seen = {row.task for row in matched} | {row.group for row in matched}
     unseen = {what: why for what, why in skipped(bench, rule).items() if what not in seen}
     for what, why in unseen.items():
-        yield _unclear(rule, rule.measure, f"{what} was skipped: {why}")
+        yield _watched(rule, _unclear(rule, rule.measure, f"{what} was skipped: {why}"))
     if not matched and not unseen:
         near = did_you_mean(rule.measure, [row.measure for row in bench.comparisons])
         reason = f"neither run has a measure of that name; {near}"
-        yield _unclear(rule, rule.measure, reason.removesuffix("; "))
+        yield _watched(rule, _unclear(rule, rule.measure, reason.removesuffix("; ")))
+
+
+def _watched(rule: Rule, finding: Finding) -> Finding:
+    """The finding as it is, or made one that closes no gate; broken health is never watched."""
+    if not rule.watch:
+        return finding
+    said = sentences.watched(finding.sentence, finding.state)
+    return dataclasses.replace(finding, state="pass", sentence=said, p_fail=None)
 
 
 def _finding(bench: Bench, rule: Rule, row: Comparison) -> Finding:
@@ -104,10 +114,10 @@ def _finding(bench: Bench, rule: Rule, row: Comparison) -> Finding:
         return _broken(bench, rule, row)
     reason = obstacle(bench, rule, row)
     if reason:
-        return _unclear(rule, row.measure, reason)
+        return _watched(rule, _unclear(rule, row.measure, reason))
     if rule.call is not None:
-        return _called(rule.call, row)
-    return _judged(bench, rule, row)
+        return _watched(rule, _called(rule.call, row))
+    return _watched(rule, _judged(bench, rule, row))
 
 
 def _judged(bench: Bench, rule: Rule, row: Comparison) -> Finding:

@@ -67,12 +67,11 @@ def contrasted(own: Sequence[Record], other: Sequence[Record]) -> Iterator[Recor
     for record in other:
         mine = by_metric[record.metric]
         # The prompt is the item's own: two checkpoints swap alike, as the order is the suite's.
-        hashes = {"prompt_hash": mine.prompt_hash, "doc_hash": mine.doc_hash}
-        yield dataclasses.replace(record, metric=f"swapped_{record.metric}", **hashes)
+        theirs = dataclasses.replace(
+            record, metric=f"swapped_{record.metric}", prompt_hash=mine.prompt_hash
+        )
+        yield theirs
+        worth = mine.value - record.value
         yield dataclasses.replace(
-            record,
-            metric=f"reads_{record.metric}",
-            value=mine.value - record.value,
-            responses="",
-            **hashes,
+            theirs, metric=f"reads_{record.metric}", value=worth, responses=""
         )

@@ -211,12 +211,13 @@ def _fixed_texts(lm: Any) -> tuple[list[str], list[Any]]:
     """The beginnings of the first shipped texts of every domain: names, and ids_1L."""
     import torch
 
+    length = min(_TOKENS_A_TEXT, lm.max_length)
     names, texts, counts = [], [], dict[str, int]()
     for document in listed.shipped():
         number = counts[document.domain] = counts.get(document.domain, 0) + 1
         if number > _TEXTS_A_DOMAIN:
             continue
-        ids = lm.tokenizer.encode(document.text, add_special_tokens=False)[:_TOKENS_A_TEXT]
+        ids = lm.tokenizer.encode(document.text, add_special_tokens=False)[:length]
         names.append(f"{document.domain} {number}")
         texts.append(torch.tensor([ids], device=lm.model.device))
     return names, texts

@@ -89,7 +89,8 @@ def _load(file: Path) -> Any:
     import torch
 
     # As transformers' trainer_pt_utils.safe_globals has it.
-    known = [np._core.multiarray._reconstruct, np.ndarray, np.dtype, type(np.dtype(np.uint32))]
+    core: Any = vars(np)["_core"]
+    known = [core.multiarray._reconstruct, np.ndarray, np.dtype, type(np.dtype(np.uint32))]
     with torch.serialization.safe_globals(known):
         return torch.load(file, map_location="cpu", weights_only=True)
 

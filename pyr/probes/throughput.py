@@ -58,7 +58,12 @@ class Throughput:
             yield Chunk(skipped=[Skipped(self.name, reason, missing=False)])
             return
         options = self.options
-        bench = Bench(subject.lm, max(options.prefill, options.decode))
+        longest = max(options.prefill, options.decode)
+        if longest > subject.lm.max_length:
+            reason = f"the model holds {subject.lm.max_length} tokens, {longest} are asked"
+            yield Chunk(skipped=[Skipped(self.name, reason, missing=False)])
+            return
+        bench = Bench(subject.lm, longest)
         steps = options.repetitions + 2
         subject.progress(self.name, 0, steps)
         records = bench.peaks()

@@ -13,15 +13,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pyr.compare import benjamini_hochberg, interval
+from pyr.compare import Mark, Reliability, benjamini_hochberg, interval
+from pyr.probes.style import FEATURES
 from pyr.report.trail import Point
 from pyr.schema import Better, Comparison, Estimate, State, Verdict
 
 FALSE_DISCOVERY_RATE = 0.10
 CONFIDENCE = 0.95
 
-Kind = Literal["task", "tokenizer", "throughput", "health", "reference"]
-"""``reference``: a score of something else, put beside for orientation (another tokenizer)."""
+Kind = Literal["task", "tokenizer", "throughput", "health", "condition", "described", "reference"]
+"""``reference``: a score of something else, put beside for orientation (another tokenizer);
+``condition``, ``described``: numbers of which neither side is the better one."""
 Word = Literal["worse", "missing", "better", "cannot tell", "no change seen", "new", "not compared"]
 
 JUDGED: tuple[Kind, ...] = ("task", "tokenizer", "throughput")
@@ -35,7 +37,14 @@ _ORDER: tuple[Word, ...] = (
     "not compared",
 )
 _GRAVITY: dict[State | None, int] = {"fail": 0, "unclear": 1, "pass": 2, None: 3}
-_MAIN_METRICS = ("acc_norm", "acc", "exact_match", "prompt_level_strict_acc", "bits_per_byte")
+_MAIN_METRICS = (
+    "acc_norm",
+    "acc",
+    "exact_match",
+    "prompt_level_strict_acc",
+    "bits_per_byte",
+    "distance",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,8 @@ class Measure:
     """True for the one metric that speaks for its task."""
     trail: tuple[Point, ...]
     """The same measure at other checkpoints, oldest first."""
+    marks: tuple[Mark, ...] = ()
+    """Why it decides nothing, as far as its history tells: shown grey."""
 
     @property
     def name(self) -> str:
@@ -89,6 +100,7 @@ def collect(
     *,
     trails: Mapping[str, tuple[Point, ...]],
     chances: Mapping[str, float],
+    reliable: Mapping[str, Reliability] | None = None,
 ) -> tuple[Measure, ...]:
     """All measures, regressions first, each with its word; health measures take no part in it."""
     rules, limits = _rules(verdict), _limits(verdict)
@@ -119,19 +131,41 @@ def collect(
             chance=chances.get(each.task) if _is_accuracy(each.metric) else None,
             main=main.get(each.task) == each.metric,
             trail=trails.get(each.measure, ()),
+            marks=_marks(each, reliable or {}),
         )
         for each in comparisons
     ]
     return tuple(sorted(measures, key=_rank))
 
 
+def _marks(comparison: Comparison, reliable: Mapping[str, Reliability]) -> tuple[Mark, ...]:
+    """The marks of a measure of a task that fails; none where it is sound enough."""
+    known = reliable.get(comparison.measure)
+    if known is None or not known.fails:
+        return ()
+    return known.marks if kind_of(comparison.task, comparison.metric) == "task" else ()
+
+
 def kind_of(task: str, metric: str = "") -> Kind:
     """Which section of a report a measure belongs to, by the names that the probes give."""
     if task.startswith("tokenizer:"):
         return "reference" if "@" in metric else "tokenizer"
-    if task in ("throughput", "health"):
-        return "throughput" if task == "throughput" else "health"
+    own: dict[str, Kind] = {
+        "throughput": "throughput",
+        "health": "health",
+        "condition": "condition",
+    }
+    if task in own:
+        return own[task]
+    if task.partition("_")[0] == "samples" and _only_describes(metric):
+        return "described"
     return "task"
+
+
+def _only_describes(metric: str) -> bool:
+    """True for what the samples probe counts without a direction, and for its reference texts."""
+    traits = {name for names in FEATURES.values() for name in names} | {"ended", "loops"}
+    return "@" in metric or metric.startswith("distance_") or metric in traits
 
 
 def half_width(estimate: Estimate | None) -> float | None:

@@ -14,11 +14,15 @@ from typing import Literal
 
 import pandas as pd
 
+from pyr.compare import COUNTED, Reliability, reliability
+from pyr.compare.reliability import Way
+from pyr.report.forgetting import Matrix, matrix
 from pyr.report.measures import JUDGED, Measure, collect, kind_of
 from pyr.report.provenance import Fact, facts
 from pyr.report.samples import Flips, flips
 from pyr.report.trail import Axis, Point, Trails, follow
 from pyr.report.words import count, harmless, large, plural
+from pyr.report.writing import Writing, writing
 from pyr.schema import Comparison, Finding, Run, Skipped, State, Verdict
 from pyr.store import Results
 
@@ -78,6 +82,10 @@ class Report:
     measures: tuple[Measure, ...]
     """Regressions first; all kinds."""
     flips: tuple[Flips, ...]
+    writing: tuple[Writing, ...]
+    """What the checkpoint wrote by itself, by domain."""
+    forgetting: Matrix | None
+    """Text sets by checkpoints; None where there is no second checkpoint."""
     axis: Axis
     charts: tuple[str, ...]
     """The measures whose way over training is drawn large."""
@@ -100,19 +108,23 @@ def build(
     verdict: Verdict | None,
     *,
     history: Sequence[Results] = (),
+    relatives: Sequence[Results] = (),
     documents: pd.DataFrame | None = None,
 ) -> Report:
     """Everything the report of one run says, from what the store, compare and gate know.
 
     history: other runs of the same training, in any order; they become the trajectory.
+    relatives: runs of all its phases, under whatever suite; they become the forgetting matrix.
     documents: the items as they were asked (`Store.documents`), for chance levels and samples.
     """
     trails = follow([*history, candidate]) if history else Trails("tokens", {}, ())
+    chances = _chances(comparisons, documents)
     measures = collect(
         comparisons,
         verdict,
         trails=trails.points,
-        chances=_chances(comparisons, documents),
+        chances=chances,
+        reliable=_reliable(comparisons, trails, chances, phase=candidate.run.checkpoint.phase),
     )
     findings = sorted(verdict.findings if verdict else (), key=_finding_rank)
     broken, sound = _health(candidate.records)
@@ -124,6 +136,8 @@ def build(
         findings=tuple(findings),
         measures=measures,
         flips=flips(candidate, baseline, measures, documents) if baseline else (),
+        writing=writing(candidate, baseline, measures, documents),
+        forgetting=matrix(candidate, relatives or history),
         axis=trails.axis,
         charts=_charts(measures),
         broken=broken,
@@ -270,6 +284,25 @@ def _chances(comparisons: Sequence[Comparison], documents: pd.DataFrame | None) 
             sums.setdefault(name, []).append(1 / choices if choices > 1 else float("nan"))
     means = {name: sum(shares) / len(shares) for name, shares in sums.items()}
     return {name: mean for name, mean in means.items() if mean == mean}
+
+
+def _reliable(
+    comparisons: Sequence[Comparison],
+    trails: Trails,
+    chances: Mapping[str, float],
+    *,
+    phase: str,
+) -> dict[str, Reliability]:
+    """By measure, from the checkpoints of one phase: what another phase changes is no noise."""
+    found = {}
+    for row in comparisons:
+        if row.candidate is None or row.unit in COUNTED:
+            continue
+        points = [p for p in trails.points.get(row.measure, ()) if p.phase == phase]
+        way = Way(tuple(float(p.x) for p in points), tuple(p.value for p in points))
+        chance = chances.get(row.task) if row.metric.partition("_")[0] == "acc" else None
+        found[row.measure] = reliability(row.candidate, way, better=row.better, chance=chance)
+    return found
 
 
 def _health(records: pd.DataFrame) -> tuple[tuple[Broken, ...], int]:

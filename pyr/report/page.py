@@ -81,6 +81,7 @@ def render(report: Report, template: Path | None = None) -> str:
         scale=marks.scales(shown).get("fraction"),
         throughput=rows(report.of("throughput")),
         tokenizers=rows(report.of("tokenizer")),
+        condition=rows(report.of("condition")),
         references=_references(report),
         charts=charts(report),
         tokenizer_chart=_tokenizer_chart(report),

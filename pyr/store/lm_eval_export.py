@@ -31,13 +31,19 @@ def export_results(
     """Write ``<model>/results_<date>.json`` and ``samples_<task>_<date>.jsonl`` under the folder.
 
     documents: the items as they were asked (`Store.documents`). Records of tasks that are not
-    among them are no tasks of lm-eval's (health, throughput) and are left out; without any
-    documents everything is written. Raises StoreError if there is nothing to write.
+    among them are no tasks of lm-eval's (health, throughput) and are left out, and so is what a
+    checkpoint wrote by itself; without any documents everything is written. Raises StoreError if
+    there is nothing to write.
     """
     shelf = _shelf(documents)
     tasks = _by_task(results.records)
     if shelf:
-        tasks = {task: rows for task, rows in tasks.items() if task in shelf}
+        free = "samples_"
+        tasks = {
+            task: rows
+            for task, rows in tasks.items()
+            if task in shelf and not task.startswith(free)
+        }
     if not tasks and results.aggregates.empty:
         raise StoreError(
             f"the run {results.run.id} holds no task that lm-eval would know.",

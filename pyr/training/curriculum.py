@@ -174,7 +174,7 @@ class Stand:
 
     def _order(self, phase: Phase) -> Order:
         start, tokens = self._start(phase)
-        pulse = self._suite(phase.pulse) if phase.pulse else None
+        pulse = self._with_held_out(self._suite(phase.pulse)) if phase.pulse else None
         return Order(
             recipe=self._curriculum.recipe.name,
             phase=phase,
@@ -216,6 +216,12 @@ class Stand:
             file = content.find(name, kind="suite", folder="evals/suites")
         return content.read(file, Suite)
 
+    def _with_held_out(self, suite: Suite) -> Suite:
+        """The suite with every phase's held-out documents: what was forgotten, at any time."""
+        if not self._held_out:
+            return suite
+        return suite.model_copy(update={"probes": [*suite.probes, self._held_out]})
+
     def _gate(self, name: str) -> Gate:
         file = self._curriculum.folder / name
         if not file.is_file():
@@ -225,9 +231,7 @@ class Stand:
     def judge(self, phase: Phase) -> Passage:
         """Evaluate the phase's result and its start, judge, and keep the verdict."""
         rehearsal = self._rehearsal
-        suite = self._suite(phase.suite)
-        if self._held_out:
-            suite = suite.model_copy(update={"probes": [*suite.probes, self._held_out]})
+        suite = self._with_held_out(self._suite(phase.suite))
         candidate = self._measure(phase.name, suite)
         start = self._curriculum.start_of(phase)
         baseline = None if start == "scratch" else self._measure(start, suite)

@@ -79,6 +79,11 @@ def test_a_batch_that_is_not_worth_it_ends_the_search(
     assert bench.best_batch(1) == 1
 
 
+def test_a_model_that_is_too_short_is_skipped_and_says_so(subject: Subject) -> None:
+    [chunk] = Throughput({**SHORT, "prefill": 4096}, name="throughput").run(subject)
+    assert chunk.skipped[0].reason == "the model holds 2048 tokens, 4096 are asked"
+
+
 def test_an_engine_that_hides_its_model_is_skipped_and_says_so(subject: Subject) -> None:
     hidden = replace(subject, open_lm=lambda: SimpleNamespace())
     [chunk] = Throughput(SHORT, name="throughput").run(hidden)

@@ -23,6 +23,18 @@ def test_phases_hand_over_and_are_not_trained_twice(train: Train, tmp_path: Path
     assert train.trained == ["one", "two"]
 
 
+def test_a_pulse_asks_every_phases_held_out_documents(train: Train, tmp_path: Path) -> None:
+    train("one.pulse=suite.yaml", "one.pulse_share=0.9", until="one")
+    asked = order.read(tmp_path / "out/one").pulse
+    assert asked is not None
+    assert asked.probes[-1].options["tasks"] == ["held_out_one", "held_out_two"]
+    store = Store(tmp_path / "results")
+    pulses = [run for run in store.runs() if run.checkpoint.name.startswith("toy-one-")]
+    assert pulses
+    tasks = set(store.results(pulses[0]).records["task"])
+    assert {"held_out_one", "held_out_two"} <= tasks
+
+
 def test_a_closed_gate_stops_and_a_mended_recipe_goes_on(train: Train, tmp_path: Path) -> None:
     stopped = train("two.gate=shut.yaml", "two.trainer.learning_rate=0.002")
     assert stopped.state == "fail"

@@ -1,0 +1,147 @@
+"""Can this task say anything at all of this training? From its scores at the checkpoints so far.
+
+A benchmark at chance, or one that moves no more over a training than from one checkpoint to the
+next, decides nothing, however many items it has. The marks follow FineTasks (Hugging Face 2024:
+monotonic if the mean Spearman correlation of step and score is 0.5 or more; clearly above random)
+and the signal-to-noise ratio of arXiv 2508.13144, with one training's own range as the signal.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy import stats
+
+from pyr.compare.differences import compare
+from pyr.compare.measures import COUNTED
+from pyr.compare.noise import FEWEST, MOST
+from pyr.schema import Better, Estimate
+from pyr.store import Results
+
+Mark = Literal["at chance", "no trend", "noise"]
+
+ABOVE_CHANCE = 3.0
+"""Standard errors that a score must lie above guessing."""
+TREND = 0.5
+"""Spearman correlation, up or down, from which scores follow the training."""
+LEVEL = 0.95
+"""A range is a signal where noise alone gives a smaller one so often."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One measure's scores at the checkpoints of one phase of a training, oldest first."""
+
+    places: tuple[float, ...]
+    values: tuple[float, ...]
+
+    def last(self, count: int) -> Way:
+        """The newest of them."""
+        return Way(self.places[-count:], self.values[-count:])
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """What a measure's history says of it; None where there is too little of it."""
+
+    checkpoints: int
+    above_chance: float | None
+    """Standard errors that the newest score lies above guessing."""
+    trend: float | None
+    """Spearman correlation of place and score; above zero is getting better."""
+    signal_to_noise: float | None
+    """Range over the training / standard deviation about a line through the last checkpoints."""
+    noise_gives: float | None
+    """What that is for noise alone, in all but one case of twenty."""
+
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        """Why the measure decides nothing; empty where nothing speaks against it."""
+        found: list[Mark] = []
+        if self.above_chance is not None and self.above_chance < ABOVE_CHANCE:
+            found.append("at chance")
+        if self.trend is not None and abs(self.trend) < TREND:
+            found.append("no trend")
+        if self.signal_to_noise is not None and self.noise_gives is not None:
+            found += ["noise"] if self.signal_to_noise < self.noise_gives else []
+        return tuple(found)
+
+    @property
+    def fails(self) -> bool:
+        """True if no decision may rest on it: at chance, or noise without a trend.
+
+        A flat line alone is no fault: so ends what has been learnt, and is to be kept.
+        """
+        return "at chance" in self.marks or {"no trend", "noise"} <= set(self.marks)
+
+
+def reliability(
+    newest: Estimate, way: Way, *, better: Better, chance: float | None = None
+) -> Reliability:
+    """The reliability of a measure whose newest score is `newest`.
+
+    way: its scores over the training; fewer than five checkpoints say nothing of trend or noise.
+    """
+    above = None
+    if chance is not None and better == "higher" and math.isfinite(newest.se):
+        gap = newest.value - chance
+        above = gap / newest.se if newest.se > 0 else math.copysign(math.inf, gap)
+    known = len(way.values)
+    if known < FEWEST:
+        return Reliability(known, above, None, None, None)
+    sign = 1.0 if better == "higher" else -1.0
+    trend, noise = 0.0, 0.0
+    spread = float(np.ptp(way.values))
+    if spread > 0:
+        trend = sign * float(stats.spearmanr(way.places, way.values).statistic)
+        noise = _noise(way.last(MOST))
+    ratio = spread / noise if noise > 0 else math.inf if spread > 0 else 0.0
+    return Reliability(known, above, trend, ratio, _noise_gives(known))
+
+
+@functools.cache
+def _noise_gives(checkpoints: int) -> float:
+    """The studentized range of so many normal draws (Tukey 1949), at `LEVEL`."""
+    freedom = min(checkpoints, MOST) - 2
+    return float(stats.studentized_range.ppf(LEVEL, checkpoints, freedom))
+
+
+def _noise(way: Way) -> float:
+    """Standard deviation about a straight line: items and checkpoints together."""
+    line = np.polynomial.Polynomial.fit(way.places, way.values, 1)
+    rest = np.asarray(way.values) - line(np.asarray(way.places))
+    return float(np.sqrt(np.sum(rest**2) / (len(rest) - 2)))
+
+
+def reliabilities(
+    candidate: Results, history: Sequence[Results], chances: Mapping[str, float]
+) -> dict[str, Reliability]:
+    """By measure, for all sampled measures of the candidate.
+
+    history: the checkpoints of its training up to itself, as `trail` gives them.
+    chances: what guessing would score, by measure.
+    """
+    known = {each.run.id: each for each in [*history, candidate]}
+    ways: dict[str, list[tuple[float, float]]] = {}
+    for each in known.values():
+        place = each.run.checkpoint.tokens or each.run.checkpoint.step
+        if place is None:
+            continue
+        for row in compare(each, None):
+            if row.candidate is not None:
+                ways.setdefault(row.measure, []).append((float(place), row.candidate.value))
+    found = {}
+    for row in compare(candidate, None):
+        if row.candidate is None or row.unit in COUNTED:
+            continue
+        points = sorted(ways.get(row.measure, []))
+        way = Way(tuple(x for x, _ in points), tuple(value for _, value in points))
+        found[row.measure] = reliability(
+            row.candidate, way, better=row.better, chance=chances.get(row.measure)
+        )
+    return found

@@ -1,0 +1,204 @@
+"""What a training forgot: bits per byte of every text set at every checkpoint, phase by domain.
+
+A cell is compared, document by document, with the best checkpoint before it on the same documents:
+forgetting as in Chaudhry et al. 2018, arXiv 1801.10112, in bits a byte. Runs of different suites
+take part as long as they asked the same documents.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+from pyr.compare import OTHER_DOCUMENTS, averaged, compare
+from pyr.schema import Checkpoint, Comparison, Run
+from pyr.store import Results
+
+METRIC = "bits_per_byte"
+ROWS_SHOWN = 40
+Change = Literal["first", "forgot", "learnt", "kept", "not compared"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One text set at one checkpoint."""
+
+    value: float
+    change: Change
+    delta: float | None
+    """Against the best checkpoint before it; above zero is forgetting."""
+    margin: float | None
+    """Half of the 95% interval of that, paired over documents."""
+    best: str
+    """The checkpoint that was best before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One checkpoint."""
+
+    name: str
+    phase: str
+    is_last_of_phase: bool
+    is_candidate: bool
+    cells: tuple[Cell | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """Checkpoints by text sets."""
+
+    domains: tuple[str, ...]
+    documents: tuple[int, ...]
+    """How many documents each text set has."""
+    rows: tuple[Row, ...]
+    left_out: int
+    """Checkpoints inside phases that are not shown."""
+
+
+def training(checkpoint: Checkpoint) -> str:
+    """What the checkpoints of all phases of one training have in common: the recipe's name.
+
+    Empty for a checkpoint that knows no phase.
+    """
+    if not checkpoint.phase:
+        return ""
+    return re.sub(rf"-{re.escape(checkpoint.phase)}(-\d+)?$", "", checkpoint.name)
+
+
+def relatives(candidate: Run, runs: Sequence[Run]) -> list[Run]:
+    """The finished runs of the candidate's training, up to itself, under whatever suite."""
+    own = training(candidate.checkpoint)
+    if not own:
+        return []
+    return [
+        run
+        for run in runs
+        if run.finished
+        and run.engine == candidate.engine
+        and averaged(run) == 1
+        and training(run.checkpoint) == own
+        and _key(run) <= _key(candidate)
+    ]
+
+
+def matrix(candidate: Results, others: Sequence[Results]) -> Matrix | None:
+    """The matrix of a training that ends in the candidate; None without a second checkpoint.
+
+    others: results of other checkpoints of the training, in any order; those up to the candidate
+    take part, if they know their tokens or step.
+    """
+    last = _key(candidate.run)
+    earlier = [each for each in others if _place(each.run) and _key(each.run) <= last]
+    known = {each.run.id: each for each in [*earlier, candidate]}
+    merged = list(_merged(sorted(known.values(), key=lambda each: _key(each.run)), candidate))
+    held = [_texts_of(each) for each in merged]
+    domains = sorted(set(held[-1].records["task"])) if held else []
+    if len(held) < 2 or not domains:
+        return None
+    counts = held[-1].records["task"].value_counts()
+    rows = _rows(held, domains, candidate)
+    return Matrix(
+        domains=tuple(domains),
+        documents=tuple(int(counts[name]) for name in domains),
+        rows=tuple(_shown(rows)),
+        left_out=max(0, len(rows) - ROWS_SHOWN),
+    )
+
+
+def _texts_of(results: Results) -> Results:
+    mine = results.records["metric"] == METRIC
+    return dataclasses.replace(
+        results, records=results.records[mine], aggregates=results.aggregates.iloc[:0]
+    )
+
+
+def _key(run: Run) -> tuple[int, str, str]:
+    # A phase of preferences counts no tokens: it stands where the phase before it ended.
+    return (_place(run), run.started, run.id)
+
+
+def _place(run: Run) -> int:
+    return run.checkpoint.tokens or run.checkpoint.step or 0
+
+
+def _merged(ordered: Sequence[Results], candidate: Results) -> Iterator[Results]:
+    """One entry for one set of weights: the same checkpoint may have been asked two suites."""
+    by_weights: dict[str, list[Results]] = {}
+    for each in ordered:
+        by_weights.setdefault(each.run.checkpoint.digest, []).append(each)
+    for group in by_weights.values():
+        own = [each for each in group if each.run.id == candidate.run.id]
+        first = (own or group)[0]
+        records = pd.concat([first.records, *(each.records for each in group if each is not first)])
+        once = records.drop_duplicates(["task", "metric", "item"])
+        yield dataclasses.replace(first, records=once)
+
+
+def _rows(held: Sequence[Results], domains: Sequence[str], candidate: Results) -> list[Row]:
+    rows: list[Row] = []
+    best: dict[str, tuple[float, int]] = {}
+    for number, each in enumerate(held):
+        cells = _cells(held, number, domains, best)
+        for domain, cell in zip(domains, cells, strict=True):
+            if cell is not None and (domain not in best or cell.value < best[domain][0]):
+                best[domain] = (cell.value, number)
+        phase = each.run.checkpoint.phase
+        later = {other.run.checkpoint.phase for other in held[number + 1 :]}
+        rows.append(
+            Row(
+                name=each.run.checkpoint.name,
+                phase=phase,
+                is_last_of_phase=phase not in later,
+                is_candidate=each.run.id == candidate.run.id,
+                cells=tuple(cells),
+            )
+        )
+    return rows
+
+
+def _cells(
+    held: Sequence[Results],
+    number: int,
+    domains: Sequence[str],
+    best: dict[str, tuple[float, int]],
+) -> list[Cell | None]:
+    """The row of checkpoint `number`; one comparison with each checkpoint that was best before."""
+    alone = {row.task: row for row in compare(held[number], None)}
+    against: dict[int, dict[str, Comparison]] = {}
+    cells: list[Cell | None] = []
+    for domain in domains:
+        known = alone.get(domain)
+        if known is None or known.candidate is None:
+            cells.append(None)
+            continue
+        if domain not in best:
+            cells.append(Cell(known.candidate.value, "first", None, None, ""))
+            continue
+        place = best[domain][1]
+        if place not in against:
+            against[place] = {row.task: row for row in compare(held[number], held[place])}
+        name = held[place].run.checkpoint.name
+        cells.append(_cell(known.candidate.value, against[place][domain], name))
+    return cells
+
+
+def _cell(value: float, row: Comparison, best: str) -> Cell:
+    if row.delta is None or row.low is None or row.high is None or OTHER_DOCUMENTS in row.note:
+        return Cell(value, "not compared", None, None, best)
+    change: Change = "forgot" if row.low > 0 else "learnt" if row.high < 0 else "kept"
+    return Cell(value, change, row.delta.value, (row.high - row.low) / 2, best)
+
+
+def _shown(rows: Sequence[Row]) -> list[Row]:
+    """All rows, or the ends of the phases and as many others as there is room for."""
+    spare = max(0, ROWS_SHOWN - sum(row.is_last_of_phase for row in rows))
+    inside = [place for place, row in enumerate(rows) if not row.is_last_of_phase]
+    step = max(1, -(-len(inside) // spare)) if spare else len(inside) + 1
+    kept = set(inside[::step])
+    return [row for place, row in enumerate(rows) if row.is_last_of_phase or place in kept]

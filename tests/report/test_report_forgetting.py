@@ -1,0 +1,122 @@
+"""The forgetting matrix: phase by domain, paired over documents."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from factories_report import a_run, results, rows
+
+from pyr.compare import compare
+from pyr.report import outline, page
+from pyr.report.forgetting import ROWS_SHOWN, matrix, relatives, training
+from pyr.store import Results
+
+DOMAINS = ("held_out_base-1", "held_out_base-2")
+
+
+def checkpoint(phase: str, step: int, levels: tuple[float, float], *, suite: str = "s") -> Results:
+    """Results of one checkpoint: 40 documents a domain, the same ones every time."""
+    draw = np.random.default_rng(0)
+    name = f"tiny-{phase}-{step}"
+    run = a_run(name, step=step, suite_digest=suite, started=f"2026-01-01T00:{step // 10:02}")
+    run = dataclasses.replace(run, checkpoint=dataclasses.replace(run.checkpoint, phase=phase))
+    records = []
+    for domain, level in zip(DOMAINS, levels, strict=True):
+        values = list(level + draw.normal(0, 0.3, 40))
+        hashes = [f"{domain} {number}" for number in range(40)]
+        records += rows(
+            values,
+            task=domain,
+            metric="bits_per_byte",
+            better="lower",
+            unit="bits/byte",
+            weight=100.0,
+            doc_hash=hashes,
+        )
+    return results(run, records)
+
+
+@pytest.fixture
+def way() -> list[Results]:
+    return [
+        checkpoint("base-1", 50, (1.5, 2.5)),
+        checkpoint("base-1", 100, (1.0, 2.4), suite="other"),
+        checkpoint("base-2", 200, (1.3, 1.1)),
+    ]
+
+
+def test_what_the_second_phase_forgot_is_said_with_its_interval(way: list[Results]) -> None:
+    found = matrix(way[-1], way[:-1])
+    assert found is not None
+    assert found.domains == DOMAINS
+    assert found.documents == (40, 40)
+    last = found.rows[-1]
+    assert last.is_candidate
+    first, second = last.cells
+    assert (first.change, second.change) == ("forgot", "learnt")
+    assert first.best == "tiny-base-1-100"
+    [row] = [r for r in compare(way[-1], way[1]) if r.task == DOMAINS[0]]
+    assert first.delta == pytest.approx(row.delta.value) == pytest.approx(0.3)
+    assert first.margin == pytest.approx((row.high - row.low) / 2)
+    assert [each.is_last_of_phase for each in found.rows] == [False, True, True]
+    assert [cell.change for cell in found.rows[0].cells] == ["first", "first"]
+
+
+def test_a_phase_that_counts_no_tokens_stands_behind_the_one_before_it(way: list[Results]) -> None:
+    preferences = checkpoint("dpo", 200, (1.3, 1.0))
+    started = dataclasses.replace(preferences.run, started="2026-01-02")
+    last = dataclasses.replace(preferences, run=started)
+    assert [row.phase for row in matrix(last, way).rows][-2:] == ["base-2", "dpo"]
+    assert len(relatives(last.run, [each.run for each in [*way, last]])) == 4
+
+
+def test_a_domain_that_was_not_asked_leaves_a_gap(way: list[Results]) -> None:
+    only = way[0].records[way[0].records["task"] == DOMAINS[0]]
+    found = matrix(way[-1], [dataclasses.replace(way[0], records=only), way[1]])
+    assert found.rows[0].cells[1] is None
+    assert found.rows[1].cells[1].change == "first"
+
+
+def test_two_suites_that_asked_one_checkpoint_are_one_row(way: list[Results]) -> None:
+    again = dataclasses.replace(way[1], run=dataclasses.replace(way[1].run, id="again"))
+    assert len(matrix(way[-1], [*way[:-1], again]).rows) == 3
+
+
+def test_later_checkpoints_and_those_of_unknown_place_take_no_part(way: list[Results]) -> None:
+    stray = results(a_run("stray"), [])
+    found = matrix(way[1], [way[0], way[2], stray])
+    assert [row.name for row in found.rows] == ["tiny-base-1-50", "tiny-base-1-100"]
+    assert matrix(way[0], []) is None
+
+
+def test_a_long_training_shows_the_ends_of_its_phases(way: list[Results]) -> None:
+    many = [checkpoint("base-1", step, (1.0, 2.0)) for step in range(1, 90)]
+    found = matrix(way[-1], many)
+    assert len(found.rows) <= ROWS_SHOWN
+    assert found.rows[-2].name == "tiny-base-1-89"
+    assert found.left_out == 90 - ROWS_SHOWN
+
+
+def test_the_relatives_are_the_runs_of_one_recipe_before_it(way: list[Results]) -> None:
+    other = a_run("else-base-1-9", step=9)
+    other = dataclasses.replace(
+        other, checkpoint=dataclasses.replace(other.checkpoint, phase="base-1")
+    )
+    runs = [each.run for each in way]
+    assert [run.checkpoint.name for run in relatives(way[1].run, [*runs, other])] == [
+        "tiny-base-1-50",
+        "tiny-base-1-100",
+    ]
+    assert training(way[0].run.checkpoint) == "tiny"
+    assert relatives(a_run("plain"), runs) == []
+
+
+def test_the_page_shows_the_matrix_in_words(way: list[Results]) -> None:
+    rows_ = compare(way[-1], way[1])
+    report = outline.build(way[-1], way[1], rows_, None, relatives=way[:-1])
+    html = page.render(report)
+    assert 'id="forgetting"' in html
+    assert "forgot +0.300" in html
+    assert "learnt -1.300" in html
