@@ -321,7 +321,9 @@ def test_a_measurement_without_documents_is_no_task_of_lm_evals(tmp_path, store)
     with store.begin(make_run(), on_wait=never) as opened:
         opened.append("harness", [make_record(task="arc")])
         opened.append("throughput", [make_record(task="throughput", metric="decode")])
+        opened.append("samples", [make_record(task="samples_prose", metric="distance")])
         opened.put_documents([Document("arc", "0", "Ice is", (" cold", " hot"), "0")])
+        opened.put_documents([Document("samples_prose", "0", "Once", (), "")])
         finish(opened)
     results, documents = store.results(opened.run), store.documents(opened.run)
     names = [path.name for path in export_results(results, documents, tmp_path / "out")]
