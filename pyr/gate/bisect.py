@@ -1,0 +1,75 @@
+"""The first bad one of a training's checkpoints, with as few evaluations as it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pyr.errors import UsageError
+from pyr.schema import Gate, Rule, State
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Where a rule turns from good to bad, as positions in an ordered row of checkpoints."""
+
+    last_good: int
+    """The latest that was seen to pass, before the first bad one."""
+    first_bad: int
+    """The earliest that was seen to fail."""
+    asked: int
+    """How many were judged to find out."""
+
+
+def bisect(count: int, judge: Callable[[int], State]) -> Turn:
+    """The turn among `count` checkpoints, of which the first passes and the last fails.
+
+    judge: what the rule says of the checkpoint at a position; asked at most once for each. An
+    unclear one is neither good nor bad: the turn lies somewhere from `last_good` to `first_bad`,
+    which are neighbours if nothing between them is unclear. About 2 log2(count) are asked. Where a
+    score falls and recovers, one fall is found, not necessarily the first.
+    Raises UsageError if the first does not pass or the last does not fail.
+    """
+    known: dict[int, State] = {}
+
+    def state(position: int) -> State:
+        if position not in known:
+            known[position] = judge(position)
+        return known[position]
+
+    if count < 2 or state(count - 1) != "fail":
+        raise UsageError(
+            "the rule does not fail on the last checkpoint: there is nothing to find.",
+            remedy="name a checkpoint that fails it, or a stricter rule",
+        )
+    first_bad = _turn(0, count - 1, lambda position: state(position) == "fail")
+    last_good = _turn(0, first_bad, lambda position: state(position) != "pass") - 1
+    return Turn(last_good, first_bad, len(known))
+
+
+def _turn(low: int, high: int, turned: Callable[[int], bool]) -> int:
+    """A position that has turned, after one that has not; `low` has not, `high` has."""
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if turned(middle) else (middle, high)
+    return high
+
+
+def read_rule(text: str) -> Gate:
+    """A gate of the one rule that ``MEASURE WORD VALUE`` says: ``sciq/acc not_worse_by 0.02``.
+
+    Raises UsageError for anything else.
+    """
+    words = text.split()
+    relative = {"not_worse_by", "better_by"}
+    if len(words) == 3 and words[1] in {*relative, "at_least", "at_most"}:
+        try:
+            rule = Rule.model_validate({"measure": words[0], words[1]: words[2]})
+        except ValueError:
+            pass
+        else:
+            return Gate(name=text, guards=[rule])
+    raise UsageError(
+        f"'{text}' is no rule.",
+        remedy='write MEASURE WORD VALUE, as --rule "lambada_openai/acc not_worse_by 0.02"',
+    )
