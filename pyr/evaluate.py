@@ -8,11 +8,11 @@ import json
 import platform
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 
@@ -20,13 +20,29 @@ from pyr import content, mirror
 from pyr.engines import EngineSettings, open_model
 from pyr.probes import LoadedOnce, Opener, Probe, Subject, make_probe
 from pyr.schema import Checkpoint, ProbeSpec, Run, Skipped, Suite
-from pyr.store import OpenRun, Store
+from pyr.store import OpenRun, Results, Store
+from pyr.store.table import aggregates_frame
 
 _VERSIONS = ("pyr-lm", "lm_eval", "torch", "transformers", "tokenizers", "datasets")
 
 
 def _silent(*_: Any) -> None:
     pass
+
+
+class Plan(Protocol):
+    """What is asked in which stage; `gate.stages.Budget` is one."""
+
+    label: str
+    """What makes this another run than one asked as a whole."""
+
+    def wanted(self, task: str) -> int:
+        """How many items of the task are to have been asked by now."""
+        ...
+
+    def more(self, so_far: Results) -> bool:
+        """Whether there is another stage."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +54,8 @@ class Conditions:
     """Local mirror of hub data sets; None asks the hub or its cache."""
     skip_missing: bool = False
     """Go on without tasks whose data is not here; the run is marked incomplete."""
+    plan: Plan | None = None
+    """Ask in stages; None asks everything."""
     opener: Opener = open_model
     """How a model is loaded; `engines.resident.Resident()` keeps it for the next checkpoint."""
     progress: Callable[[str, int, int], None] = _silent
@@ -66,36 +84,65 @@ def _measure(
 ) -> None:
     found = _Found()
     lm = LoadedOnce(run.run.checkpoint, conditions.settings, conditions.opener)
+    plan = conditions.plan
+    subject = Subject(
+        checkpoint=run.run.checkpoint,
+        settings=conditions.settings,
+        seed=suite.seed,
+        mirror=conditions.mirror,
+        bundles=bundles,
+        skip_missing=conditions.skip_missing,
+        earlier=run.records("health"),
+        progress=conditions.progress,
+        open_lm=lm,
+        wanted=plan.wanted if plan else lambda task: None,
+        sizes=found.sizes,
+    )
+    _ask(run, probes, subject, found)
+    while plan and not found.unsound and plan.more(_so_far(run, probes, found)):
+        _ask(run, probes, subject, found)
+    asked = _so_far(run, probes, found).run.asked if plan else {}
+    run.finish(
+        finished=_now(),
+        skipped=list(dict.fromkeys(found.skipped)),
+        notes=[*dict.fromkeys([*found.notes, *lm.notes]), *_spent(asked, plan)],
+        data=found.data,
+        environment=_environment(suite, conditions),
+        asked=asked,
+    )
+
+
+def _ask(run: OpenRun, probes: list[Probe], subject: Subject, found: _Found) -> None:
+    """Every probe once, each going on where its records end."""
     for probe in probes:
         if found.unsound:
             found.skipped.append(Skipped(probe.name, f"not measured: {found.unsound}"))
             continue
-        subject = Subject(
-            checkpoint=run.run.checkpoint,
-            settings=conditions.settings,
-            seed=suite.seed,
-            mirror=conditions.mirror,
-            bundles=bundles,
-            skip_missing=conditions.skip_missing,
-            earlier=run.records(probe.name),
-            progress=conditions.progress,
-            open_lm=lm,
-        )
-        for chunk in probe.run(subject):
+        for chunk in probe.run(replace(subject, earlier=run.records(probe.name))):
             run.append(probe.name, chunk.records)
             run.put_documents(chunk.documents)
             found.data |= chunk.data
             found.skipped += chunk.skipped
             found.notes += chunk.notes
+            found.sizes |= chunk.sizes
         found.unsound = _unsound(run.records("health"))
-    found.notes += lm.notes
-    run.finish(
-        finished=_now(),
-        skipped=found.skipped,
-        notes=found.notes,
-        data=found.data,
-        environment=_environment(suite, conditions),
-    )
+
+
+def _so_far(run: OpenRun, probes: list[Probe], found: _Found) -> Results:
+    """What a run in stages has measured, as if it were finished."""
+    records = pd.concat([run.records(probe.name) for probe in probes], ignore_index=True)
+    items = records.groupby("task")["item"].nunique()
+    asked = {task: (int(items.get(task, 0)), size) for task, size in found.sizes.items()}
+    whole = replace(run.run, finished=_now(), skipped=tuple(found.skipped), asked=asked)
+    return Results(whole, records, aggregates_frame([]))
+
+
+def _spent(asked: Mapping[str, Sequence[int]], plan: Plan | None) -> list[str]:
+    """What stages have spared, for the report's reader."""
+    if plan is None or not asked:
+        return []
+    items, total = (sum(each[side] for each in asked.values()) for side in (0, 1))
+    return [f"asked in stages ({plan.label}): {items:,} of {total:,} items"]
 
 
 @dataclass
@@ -105,6 +152,7 @@ class _Found:
     data: dict[str, str] = field(default_factory=dict)
     skipped: list[Skipped] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    sizes: dict[str, int] = field(default_factory=dict)
     unsound: str = ""
     """Why nothing more can be measured."""
 
@@ -132,7 +180,8 @@ def _new_run(checkpoint: Checkpoint, suite: Suite, store: Store, conditions: Con
     """The run to begin or go on with; one whose data has changed since gets a new number."""
     digest = suite_digest(suite)
     engine = conditions.settings.label
-    key = hashlib.sha256(f"{checkpoint.digest}{digest}{engine}".encode()).hexdigest()[:10]
+    plan = conditions.plan.label if conditions.plan else ""
+    key = hashlib.sha256(f"{checkpoint.digest}{digest}{engine}{plan}".encode()).hexdigest()[:10]
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{checkpoint.name}--{suite.name}--{key}")
     known = {run.id: run for run in store.runs()}
     number = 1

@@ -102,6 +102,8 @@ class Run:
     notes: Sequence[str] = ()
     """What the reader of a report must know: engine fallbacks, differences of the data."""
     skipped: Sequence[Skipped] = ()
+    asked: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    """Of a run in stages: items asked and items there are, by task. Empty: all were asked."""
     started: str = ""
     """ISO 8601, UTC."""
     finished: str = ""

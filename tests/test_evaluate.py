@@ -204,3 +204,46 @@ def test_a_full_disk_leaves_a_run_that_goes_on_later(
     assert not broken_off.finished
     monkeypatch.setattr(OpenRun, "append", whole)
     assert evaluate(checkpoint, SUITE, store).finished
+
+
+# ------------------------------------------------------------------ stages
+
+STAGED = Suite(
+    name="staged",
+    probes=[ProbeSpec(probe="harness", options={"tasks": ["pyr_facts", "pyr_words"], "limit": 80})],
+)
+
+
+class FactsOnly:
+    """A first stage for both tasks, a second for one."""
+
+    label = "facts only"
+
+    def __init__(self) -> None:
+        self.stages: list[dict[str, tuple[int, int]]] = []
+
+    def wanted(self, task: str) -> int:
+        return 80 if self.stages and task == "pyr_facts" else 64
+
+    def more(self, so_far: Any) -> bool:
+        self.stages.append(so_far.run.asked)
+        return len(self.stages) == 1
+
+
+def test_a_run_in_stages_asks_the_first_items_of_the_whole(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    store, checkpoint, plan = Store(tmp_path), identify(tiny_checkpoint), FactsOnly()
+    part = evaluate(checkpoint, STAGED, store, Conditions(plan=plan))
+    assert plan.stages[0] == {"pyr_facts": (64, 80), "pyr_words": (64, 80)}
+    assert part.asked == {"pyr_facts": (80, 80), "pyr_words": (64, 80)}
+    assert "asked in stages (facts only): 144 of 160 items" in part.notes
+    whole = evaluate(checkpoint, STAGED, store)
+    assert whole.id != part.id
+    assert not whole.asked
+    key = ["task", "metric", "item"]
+    both = pd.merge(
+        store.results(part).records, store.results(whole).records, on=key, suffixes=("", "_whole")
+    )
+    assert len(both) == len(store.results(part).records)
+    assert (both["value"] == both["value_whole"]).all()

@@ -17,7 +17,14 @@ items, asked the same way.
 from pyr.compare.averages import average, average_of, averaged
 from pyr.compare.chance import chances
 from pyr.compare.differences import OTHER_DOCUMENTS, OTHER_PROMPTS, compare
-from pyr.compare.limits import Interval, interval, noise_reach, one_sided_p, reach
+from pyr.compare.limits import (
+    Interval,
+    interval,
+    largest_tail,
+    noise_reach,
+    one_sided_p,
+    reach,
+)
 from pyr.compare.measures import COUNTED, estimate
 from pyr.compare.noise import lineage, trail, with_noise
 from pyr.compare.reliability import Mark, Reliability, reliabilities, reliability
@@ -39,6 +46,7 @@ __all__ = [
     "estimate",
     "holm",
     "interval",
+    "largest_tail",
     "lineage",
     "noise_reach",
     "one_sided_p",

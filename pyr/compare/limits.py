@@ -59,7 +59,7 @@ def one_sided_p(estimate: Estimate, bound: float, side: Literal["above", "below"
         limits = _limits(estimate, tail, _exact)
         return limits.high >= bound if side == "above" else limits.low <= bound
 
-    return _smallest_tail(holds)
+    return largest_tail(holds)
 
 
 def _plain_p(estimate: Estimate, bound: float, side: Literal["above", "below"]) -> float:
@@ -79,10 +79,9 @@ def _plain_p(estimate: Estimate, bound: float, side: Literal["above", "below"]) 
 
 def p_value(estimate: Estimate) -> float | None:
     """Two-sided p-value of a true value of 0; None where there is no standard error."""
-    above, below = one_sided_p(estimate, 0, "above"), one_sided_p(estimate, 0, "below")
-    if above is None or below is None:
-        return None
-    return min(1.0, 2 * min(above, below))
+    sides: tuple[Literal["above"], Literal["below"]] = ("above", "below")
+    p = one_sided_p(estimate, 0, sides[estimate.value > 0])
+    return None if p is None else min(1.0, 2 * p)
 
 
 def reach(estimate: Estimate, tail: float, side: Literal["above", "below"]) -> float:
@@ -240,14 +239,14 @@ def _mid_p_high(share: float, n: float, tail: float) -> float:
     return (low + high) / 2
 
 
-def _smallest_tail(holds: Callable[[float], bool]) -> float:
+def largest_tail(holds: Callable[[float], bool]) -> float:
     """The largest tail at which the bound is still inside, by bisection of its logarithm."""
     if holds(0.5):
         return 0.5
     if not holds(_SMALLEST_TAIL):
         return _SMALLEST_TAIL
     low, high = math.log(_SMALLEST_TAIL), math.log(0.5)
-    for _ in range(50):
+    for _ in range(36):
         middle = (low + high) / 2
         low, high = (middle, high) if holds(math.exp(middle)) else (low, middle)
     return math.exp(low)

@@ -37,7 +37,7 @@ def trail(candidate: Results, history: Sequence[Results]) -> list[Results]:
     """
     run = candidate.run
     # A mean stands beside the checkpoints it is made of: it is no checkpoint of its own.
-    own = [] if averaged(run) > 1 else [candidate]
+    own = [] if averaged(run) > 1 or run.asked else [candidate]
     known = {each.run.id: each for each in [*history, *own] if _alike(each.run, run)}
     axis = _axis([candidate, *known.values()])
     last = _place(run, axis)
@@ -93,7 +93,9 @@ def _noisy(estimate: Estimate | None, noise: Noise, share: float) -> Estimate | 
 def _alike(run: Run, other: Run) -> bool:
     same_training = lineage(run.checkpoint) == lineage(other.checkpoint)
     same_question = (run.suite_digest, run.engine) == (other.suite_digest, other.engine)
-    return bool(run.finished) and averaged(run) == 1 and same_training and same_question
+    # Runs in stages hold different items, so that their scores are no one trajectory.
+    whole = bool(run.finished) and averaged(run) == 1 and not run.asked
+    return whole and same_training and same_question
 
 
 def _axis(runs: Sequence[Results]) -> str:

@@ -25,7 +25,8 @@ missing.
     rules.py       one rule against one estimate: the allowed values, the state, the n needed
     families.py    many rules: Holm on the side that fails
     power.py       what a gate can resolve, before anything is measured
-    sequential.py  stages: deciding early without paying for having looked
+    sequential.py  bounds that hold although one looked before
+    stages.py      a run in stages: who is asked more
     bisect.py      the first bad one of a training's checkpoints
     record.py      verdicts on disk: read, overruled, recomputed
     sentences.py   findings in words

@@ -27,6 +27,8 @@ class Bench:
     chances: Mapping[str, float] = field(default_factory=dict)
     reliable: Mapping[str, Reliability] = field(default_factory=dict)
     """What the history of the candidate's training says of each measure."""
+    asked: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Of a candidate in stages: items asked and items there are, by task or group."""
 
 
 def skipped(bench: Bench, rule: Rule) -> dict[str, str]:
@@ -53,6 +55,7 @@ def obstacle(bench: Bench, rule: Rule, row: Comparison) -> str:
     if (
         row.unit not in COUNTED
         and row.baseline is not None
+        and row.task not in bench.asked
         and 0 < row.candidate.n < row.baseline.n
     ):
         return f"only {row.candidate.n} of the baseline's {row.baseline.n} items were measured"

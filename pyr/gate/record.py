@@ -52,12 +52,14 @@ def accept(verdict: Verdict, reason: str, when: str) -> Verdict:
     """
     reason = " ".join(reason.split())
     if not reason:
-        raise UsageError("a verdict is overruled for a reason.", remedy='--accept "what you know"')
+        raise UsageError(
+            "a verdict is overruled for a reason.", remedy='pyr gate accept VERDICT "what you know"'
+        )
     if verdict.state == "pass":
         raise UsageError(
             f"the gate {verdict.gate} passed: there is nothing to overrule.",
             where=verdict.run,
-            remedy="leave --accept away",
+            remedy="go on: a gate that passed stands in nobody's way",
         )
     return dataclasses.replace(verdict, accepted=Acceptance(reason, when))
 

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from pyr.compare import Interval, noise_reach, one_sided_p, reach
+from pyr.compare import Interval, noise_reach, reach
 from pyr.schema import Comparison, Estimate, Rule, State
 
 
@@ -54,13 +54,6 @@ def deciding_limit(asked: Demand, limits: Interval, state: State) -> float | Non
     low = (asked.side == "above") != (state == "fail")
     limit = limits.low if low else limits.high
     return limit if math.isfinite(limit) else None
-
-
-def p_fail(asked: Demand, observed: Estimate) -> float | None:
-    """One-sided p-value that the true value is allowed; None for a census, or without an error."""
-    if is_census(observed):
-        return None
-    return one_sided_p(observed, asked.bound, asked.side)
 
 
 def is_census(observed: Estimate) -> bool:

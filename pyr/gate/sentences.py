@@ -20,12 +20,20 @@ def rule_in_words(rule: Rule) -> str:
 
 
 def judged(
-    rule: Rule, row: Comparison, limits: Interval, state: State, *, level: str, needed: str
+    rule: Rule,
+    row: Comparison,
+    limits: Interval,
+    state: State,
+    *,
+    level: str,
+    needed: str,
+    of: int = 0,
 ) -> str:
     """``sciq/acc fell by 0.076 (95% bounds -0.108 to -0.044, n=1000, paired): more than ...``.
 
     limits: one-sided, of the delta for a relative rule, else of the score; level: ``95%``; needed:
-    what would decide an unclear finding, in words.
+    what would decide an unclear finding, in words; of: the items there are, where a run in stages
+    may have asked fewer.
     """
     observed = row.delta if is_relative(rule) else row.candidate
     assert observed is not None
@@ -33,7 +41,7 @@ def judged(
     seen = f"is {_number(observed.value, decimals)}"
     if is_relative(rule):
         seen = _movement(observed.value, decimals)
-    basis = _basis(rule, row, observed, limits, level)
+    basis = _basis(rule, row, limits, level=level, of=of)
     sentence = f"{row.measure} {seen} ({basis}): {_judgement(rule, state)}"
     return f"{sentence}; {needed}." if needed else f"{sentence}."
 
@@ -81,7 +89,9 @@ def broken(row: Comparison, failed: pd.DataFrame) -> str:
 # ------------------------------------------------------------------ parts of a sentence
 
 
-def _basis(rule: Rule, row: Comparison, observed: Estimate, limits: Interval, level: str) -> str:
+def _basis(rule: Rule, row: Comparison, limits: Interval, *, level: str, of: int) -> str:
+    observed = row.delta if is_relative(rule) else row.candidate
+    assert observed is not None
     if row.unit == "check":
         return f"all {observed.n} checks"
     if row.unit in COUNTED:
@@ -92,7 +102,8 @@ def _basis(rule: Rule, row: Comparison, observed: Estimate, limits: Interval, le
         sign = "+" if is_relative(rule) else ""
         low, high = (_number(limit, decimals, sign) for limit in (limits.low, limits.high))
         parts.append(f"{level} bounds {low} to {high}")
-    parts.append(f"n={observed.n}" if observed.n else "n unknown")
+    asked = f"n={observed.n} of {of}" if of else f"n={observed.n}"
+    parts.append(asked if observed.n else "n unknown")
     if is_relative(rule):
         parts.append("paired" if row.paired else "unpaired")
     if math.isfinite(observed.se):

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from pyr.compare import Reliability, average_of, interval
+from pyr.compare import Reliability, average_of
 from pyr.errors import ContentError, did_you_mean
-from pyr.gate import families, rules, sentences
+from pyr.gate import families, rules, sentences, sequential
 from pyr.gate.obstacles import Bench, bar_to_pass, obstacle, skipped
+from pyr.gate.stages import asked_of
 from pyr.schema import Comparison, Finding, Gate, Rule, State, Verdict
 from pyr.store import Results
 from pyr.store.table import records_digest
@@ -38,7 +39,15 @@ def judge(
     of a measure; a rule passes on none that fails, unless it only watches.
     Raises ContentError if a rule's `call` cannot be called.
     """
-    bench = Bench(gate, candidate, baseline, comparisons, chances or {}, reliable or {})
+    bench = Bench(
+        gate,
+        candidate,
+        baseline,
+        comparisons,
+        chances=chances or {},
+        reliable=reliable or {},
+        asked=asked_of(candidate),
+    )
     findings = [
         dataclasses.replace(finding, part=part)
         for part, members in gate.parts.items()
@@ -123,15 +132,17 @@ def _finding(bench: Bench, rule: Rule, row: Comparison) -> Finding:
 def _judged(bench: Bench, rule: Rule, row: Comparison) -> Finding:
     observed = row.delta if rules.is_relative(rule) else row.candidate
     assert observed is not None
-    tail = 1 - bench.gate.confidence
+    when = sequential.looked(bench, row)
     asked = rules.demand(rule, row)
-    limits = interval(observed, bench.gate.confidence, sides=1)
+    limits = sequential.limits(observed, 1 - bench.gate.confidence, when)
     state = rules.decide(asked, limits)
+    tail = sequential.left(1 - bench.gate.confidence, when)
     n = rules.n_needed(asked, observed, tail) if state == "unclear" else None
     needed = rules.more_needed(asked, observed, tail) if state == "unclear" else ""
     level = f"{100 * bench.gate.confidence:g}%"
     needed = sentences.items_needed(n) if n else needed
-    said = sentences.judged(rule, row, limits, state, level=level, needed=needed)
+    of = bench.asked.get(row.task, (0, 0))[1]
+    said = sentences.judged(rule, row, limits, state, level=level, needed=needed, of=of)
     bar = bar_to_pass(bench, rule, row)
     if state == "pass" and bar:
         state, said = "unclear", f"{said[:-1]}, but cannot pass as {bar}."
@@ -144,7 +155,7 @@ def _judged(bench: Bench, rule: Rule, row: Comparison) -> Finding:
         n_needed=n,
         sentence=said,
         why=rule.why,
-        p_fail=rules.p_fail(asked, observed),
+        p_fail=sequential.p_fail(asked, observed, when),
     )
 
 

@@ -46,6 +46,12 @@ class Chunk:
     """Fingerprints of the data sets read, by hub name."""
     skipped: Sequence[Skipped] = ()
     notes: Sequence[str] = ()
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """How many items there are to be asked, by task."""
+
+
+def _all(task: str) -> None:
+    """No limit."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,10 @@ class Subject:
     progress: Callable[[str, int, int], None]
     """Called with (what, done, total)."""
     open_lm: Callable[[], LM]
+    wanted: Callable[[str], int | None] = _all
+    """How many items of a task are to have been asked by now (None: all); called before a chunk."""
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """Items there are in each task, as far as an earlier stage has told."""
 
     @property
     def lm(self) -> LM:

@@ -111,8 +111,7 @@ class Compiler:
         total = len(task.eval_docs)
         if total == 0:
             raise ContentError(f"task '{spec.name}' has no items.", where=str(spec.folder))
-        order = random.Random(f"{self.subject.seed}:{spec.name}").sample(range(total), total)
-        order = order[: spec.limit]
+        order = fixed_order(self.subject.seed, spec.name, total)[: spec.limit]
         self._build_requests(task, order)
         # With `samples`, lm-eval numbers the documents it took, not those of the data set.
         numbers = sorted(order)
@@ -153,6 +152,11 @@ class Compiler:
             shots = self.options.num_fewshot
         task.set_config("num_fewshot", shots or 0)
         task.set_fewshot_seed(seed=self.subject.seed)
+
+
+def fixed_order(seed: int, task: str, total: int) -> list[int]:
+    """The one random order in which a task's documents are asked, the same for every checkpoint."""
+    return random.Random(f"{seed}:{task}").sample(range(total), total)
 
 
 def _instances(task: str, item: Item) -> list[Any]:

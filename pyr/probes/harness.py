@@ -45,6 +45,8 @@ class Harness:
         prepared = []
         # All data before any request: what is missing is said before a minute is spent.
         for spec in expand(manager, self.options):
+            if _enough(spec.name, subject):
+                continue
             try:
                 prepared.append(compiler.prepare(spec))
             except DataMissing:
@@ -55,22 +57,31 @@ class Harness:
                 yield Chunk(skipped=[Skipped(spec.name, reason)], data={spec.dataset: ""})
         for each in prepared:
             compiled = compiler.compile(each)
-            yield Chunk(documents=list(_documents(compiled)), data=each.place.fingerprints)
+            yield Chunk(
+                documents=list(_documents(compiled)),
+                data=each.place.fingerprints,
+                sizes={each.spec.name: len(compiled.order)},
+            )
             yield from self._score(compiled, subject)
 
     # -------------------------------------------------------------- scoring
 
     def _score(self, compiled: Compiled, subject: Subject) -> Iterator[Chunk]:
         name = compiled.spec.name
-        earlier = subject.earlier
-        done = set(earlier.loc[earlier["task"] == name, "item"])
+        done = _done(name, subject)
         todo = [item for item in compiled.order if item not in done]
-        for start in range(0, len(todo), _ITEMS_A_CHUNK):
-            subject.progress(name, len(done) + start, len(compiled.order))
-            items = todo[start : start + _ITEMS_A_CHUNK]
+        asked = len(done)
+        while asked < len(compiled.order):
+            subject.progress(name, asked, len(compiled.order))
+            wanted = subject.wanted(name)
+            stop = min(asked + _ITEMS_A_CHUNK, len(compiled.order) if wanted is None else wanted)
+            items = todo[asked - len(done) : stop - len(done)]
+            if not items:
+                break
             yield Chunk(records=list(self._answered(compiled, items, subject.lm)))
-        subject.progress(name, len(compiled.order), len(compiled.order))
-        if not done:
+            asked = stop
+        subject.progress(name, asked, asked)
+        if not done and asked:
             _check_aggregates(compiled)
 
     def _answered(self, compiled: Compiled, items: Sequence[str], lm: Any) -> Iterator[Record]:
@@ -87,6 +98,18 @@ class Harness:
                 unused = defaultdict[str, list[Any]](list)
                 other = list(_grade(compiled, item, others[item], raw=unused))
                 yield from control.contrasted(own, other)
+
+
+def _done(task: str, subject: Subject) -> set[str]:
+    """The items that have been asked."""
+    earlier = subject.earlier
+    return set(earlier.loc[earlier["task"] == task, "item"])
+
+
+def _enough(task: str, subject: Subject) -> bool:
+    """Whether a later stage has nothing to ask of this task, so that it need not be prepared."""
+    wanted, done = subject.wanted(task), len(_done(task, subject))
+    return task in subject.sizes and wanted is not None and wanted <= done
 
 
 def _ask(lm: Any, compiled: Compiled, instances: Sequence[Any]) -> None:

@@ -58,12 +58,14 @@ class Store:
         )
 
     def find(self, checkpoint_digest: str, suite_digest: str, engine: str) -> Run | None:
-        """The newest finished run of these weights, this suite and this engine, if any."""
+        """The newest run that asked these weights the whole suite under this engine, if any."""
         wanted = (checkpoint_digest, suite_digest, engine)
         found = [
             run
             for run in self.runs()
-            if run.finished and (run.checkpoint.digest, run.suite_digest, run.engine) == wanted
+            if run.finished
+            and not run.asked
+            and (run.checkpoint.digest, run.suite_digest, run.engine) == wanted
         ]
         return max(found, key=lambda run: (run.finished, run.id), default=None)
 

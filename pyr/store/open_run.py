@@ -113,6 +113,7 @@ class OpenRun:
         notes: Sequence[str],
         data: Mapping[str, str],
         environment: Mapping[str, Any],
+        asked: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
         """Merge the chunks into one sorted file a probe, then declare the run finished.
 
@@ -133,6 +134,7 @@ class OpenRun:
             notes=tuple(notes),
             data=dict(data),
             environment=dict(environment),
+            asked=dict(asked or {}),
         )
         manifest.write(self._folder, manifest.Manifest(run, digests))
         self.run = run

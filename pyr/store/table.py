@@ -114,6 +114,12 @@ def records_frame(tables: Sequence[tuple[str, pa.Table]]) -> pd.DataFrame:
     return frame
 
 
+def aggregates_frame(rows: Sequence[Aggregate]) -> pd.DataFrame:
+    """Published scores as `Results` holds them; no rows if there are none."""
+    frame: pd.DataFrame = to_table(Aggregate, rows, where="aggregates").to_pandas()
+    return frame
+
+
 def records_digest(results: Results) -> str:
     """sha256 over every value of the run's records and aggregates, whatever wrote the files.
 
