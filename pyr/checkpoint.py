@@ -120,7 +120,7 @@ def _weight_files(folder: Path, *, allow_pickle: bool) -> tuple[list[Path], bool
     if not allow_pickle:
         raise CheckpointError(
             f"the weights of {folder} are pickled ({pickles[0].name}): loading them can run code.",
-            remedy="save them as safetensors, or pass --allow-pickle if you trust their origin",
+            remedy="save them as safetensors, or --set allow_pickle=true if you trust their origin",
         )
     return pickles, True
 

@@ -1,16 +1,20 @@
-"""``pyr compare BASELINE CANDIDATE``."""
+"""``pyr compare BASELINE CANDIDATE...``."""
 
 from __future__ import annotations
 
 import argparse
 
-from pyr.cli.conclude import conclude, read_gate, show
+from pyr.cli.conclude import conclude, history_of, read_gate, show
 from pyr.store import Store
 
 
 def run(options: argparse.Namespace) -> int:
-    """Compare two stored runs; with ``--gate`` judge."""
+    """Compare two stored runs; with ``--gate`` judge. Several candidates count as their mean."""
     gate = read_gate(options.gate) if options.gate else None
     store = Store(options.store)
-    baseline, candidate = store.run(options.baseline), store.run(options.candidate)
-    return show(conclude(store, candidate, baseline, gate), as_json=options.json)
+    baseline = store.run(options.baseline)
+    *others, last = [store.run(each) for each in options.candidate]
+    concluded = conclude(
+        store, last, baseline, gate, mean_with=others, history=history_of(store, last)
+    )
+    return show(concluded, as_json=options.json)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from pyr import content
 from pyr.cli import EXIT_CODES
+from pyr.compare import average, averaged
 from pyr.errors import StoreError
-from pyr.gate import assess
+from pyr.gate import as_json, assess, read_verdict, still_accepted
 from pyr.report import outline, page, terminal, text
 from pyr.report.forgetting import relatives
 from pyr.schema import Gate, Run, State, Verdict
@@ -31,8 +31,9 @@ class Conclusion:
 
     @property
     def code(self) -> int:
-        """The exit code."""
-        return EXIT_CODES[self.state]
+        """The exit code; a verdict that a person has overruled lets training go on."""
+        overruled = self.verdict is not None and self.verdict.accepted is not None
+        return EXIT_CODES["pass" if overruled else self.state]
 
 
 def read_gate(name: str | None) -> Gate:
@@ -47,38 +48,42 @@ def conclude(
     baseline: Run | None,
     gate: Gate | None,
     *,
+    mean_with: Sequence[Run] = (),
     history: Sequence[Run] = (),
     output: Path | None = None,
 ) -> Conclusion:
     """Compare, judge and write the report of `candidate`.
 
+    mean_with: earlier checkpoints; what is judged is the mean of them and the candidate.
+    history: stored runs of the same suite; those of the candidate's own training show the noise
+    from checkpoint to checkpoint.
     output: the HTML file; beside it go report.md, verdict.json and junit.xml. By default in the
-    run's own folder.
+    run's own folder, of a mean in a folder there.
     gate: None judges nothing; the state then only says whether the run is complete.
     """
-    results = store.results(candidate)
+    results = average([*(store.results(run) for run in mean_with), store.results(candidate)])
     compared = store.results(baseline) if baseline else None
-    earlier = _history(store, history, results, compared)
+    known = _history(store, history, results, compared)
     documents = store.documents(candidate)
-    assessed = assess(gate, results, compared, history=earlier, documents=documents)
-    verdict = assessed.verdict
+    assessed = assess(gate, results, compared, history=known, documents=documents)
+    html = output or _place(store, candidate, results)
+    verdict = _overruled(assessed.verdict, html.with_name("verdict.json"))
     report = outline.build(
         results,
         compared,
         assessed.comparisons,
         verdict,
-        history=earlier,
+        history=known,
         relatives=_history(store, relatives(candidate, store.runs()), results, compared),
         documents=documents,
     )
-    html = output or store.folder(candidate) / "report.html"
     files = {html.name: page.render(report), "report.md": text.markdown(report)}
     if verdict is not None:
-        files["verdict.json"] = json.dumps(asdict(verdict), indent=2, sort_keys=True) + "\n"
+        files["verdict.json"] = as_json(verdict)
         files["junit.xml"] = text.junit(verdict)
     write_aside(html.parent, files)
     _step_summary(files["report.md"])
-    return Conclusion(report, verdict, _state(verdict, candidate), html)
+    return Conclusion(report, verdict, _state(verdict, results.run), html)
 
 
 def show(conclusion: Conclusion, *, as_json: bool = False) -> int:
@@ -91,6 +96,26 @@ def show(conclusion: Conclusion, *, as_json: bool = False) -> int:
     terminal.show(conclusion.report, rich.console.Console(file=sys.stdout, highlight=False))
     print(f"{conclusion.report.banner.word}  {conclusion.html}")
     return conclusion.code
+
+
+def history_of(store: Store, candidate: Run) -> list[Run]:
+    """Finished runs of the same suite and engine: the trajectory, and how noisy it is."""
+    asked = (candidate.suite_digest, candidate.engine)
+    return [run for run in store.runs() if run.finished and (run.suite_digest, run.engine) == asked]
+
+
+def _place(store: Store, candidate: Run, results: Results) -> Path:
+    folder = store.folder(candidate)
+    if averaged(results.run) > 1:
+        folder = folder / f"mean-of-{averaged(results.run)}"
+    return folder / "report.html"
+
+
+def _overruled(verdict: Verdict | None, earlier: Path) -> Verdict | None:
+    """The verdict, still overruled if it was and nothing that it rests on has changed."""
+    if verdict is None or not earlier.is_file():
+        return verdict
+    return still_accepted(verdict, read_verdict(earlier))
 
 
 def _history(

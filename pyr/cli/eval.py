@@ -8,13 +8,14 @@ from pathlib import Path
 
 from pyr import content
 from pyr.checkpoint import identify
-from pyr.cli.conclude import conclude, read_gate, show
+from pyr.cli.budget import budget
+from pyr.cli.conclude import conclude, history_of, read_gate, show
 from pyr.cli.progress import shown
-from pyr.cli.settings import settle
+from pyr.cli.settings import Settled, settle
 from pyr.engines.resident import Resident
 from pyr.errors import DataMissing, UsageError
 from pyr.evaluate import Conditions, evaluate
-from pyr.schema import Checkpoint, Run, Suite
+from pyr.schema import Checkpoint, Gate, Run, Suite
 from pyr.store import Store
 
 
@@ -32,11 +33,14 @@ def run(options: argparse.Namespace) -> int:
         skip_missing=options.skip_missing,
         opener=Resident(),
     )
-    checkpoints = [identify(path, allow_pickle=options.allow_pickle) for path in options.checkpoint]
-    baseline = _baseline(options, settled.suite, store, conditions)
-    runs = [measure(each, settled.suite, store, conditions) for each in checkpoints]
+    checkpoints = [identify(path, allow_pickle=settled.allow_pickle) for path in options.checkpoint]
+    baseline = _baseline(options, settled, store, conditions)
+    runs = [
+        measure(each, settled.suite, store, _in_stages(options, each, gate, baseline, conditions))
+        for each in checkpoints
+    ]
     concluded = [
-        conclude(store, each, baseline, gate, history=_history(store, each)) for each in runs
+        conclude(store, each, baseline, gate, history=history_of(store, each)) for each in runs
     ]
     return max((show(each, as_json=options.json) for each in concluded), key=[0, 3, 1].index)
 
@@ -60,24 +64,30 @@ def _mirror(folder: str) -> Path | None:
 
 
 def _baseline(
-    options: argparse.Namespace, suite: Suite, store: Store, conditions: Conditions
+    options: argparse.Namespace, settled: Settled, store: Store, conditions: Conditions
 ) -> Run | None:
     """The run to compare with: a checkpoint is evaluated like the candidate, else a stored run."""
     if options.baseline is None:
         return None
     path = Path(options.baseline)
     if path.exists() and not (path / "run.json").is_file():
-        checkpoint = identify(path, allow_pickle=options.allow_pickle)
-        return measure(checkpoint, suite, store, conditions)
+        checkpoint = identify(path, allow_pickle=settled.allow_pickle)
+        return measure(checkpoint, settled.suite, store, conditions)
     return store.run(options.baseline)
 
 
-def _history(store: Store, candidate: Run) -> list[Run]:
-    """Finished runs of the same suite and engine, for the trajectory."""
-    return [
-        run
-        for run in store.runs()
-        if run.finished
-        and run.suite_digest == candidate.suite_digest
-        and run.engine == candidate.engine
-    ]
+def _in_stages(
+    options: argparse.Namespace,
+    checkpoint: Checkpoint,
+    gate: Gate,
+    baseline: Run | None,
+    conditions: Conditions,
+) -> Conditions:
+    """The conditions, with the stages of a budget if one is given."""
+    if options.budget is None:
+        return conditions
+    store = Store(options.store)
+    history = history_of(store, baseline) if baseline else []
+    place = Path(checkpoint.path)
+    plan = budget(options.budget, place, gate, baseline, store=store, history=history)
+    return replace(conditions, plan=plan)

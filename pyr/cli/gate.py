@@ -1,4 +1,4 @@
-"""``pyr gate check`` and ``pyr gate verify``."""
+"""``pyr gate check``, ``pyr gate verify`` and ``pyr gate accept``."""
 
 from __future__ import annotations
 
@@ -6,22 +6,24 @@ import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 from pyr import content
 from pyr.cli import EXIT_CODES
-from pyr.cli.conclude import read_gate
+from pyr.cli.conclude import conclude, history_of, read_gate, show, write_aside
 from pyr.compare import trail
-from pyr.errors import UsageError
-from pyr.gate import read_verdict, verify
+from pyr.errors import StoreError, UsageError
+from pyr.gate import accept, as_json, read_verdict, verify
 from pyr.gate.power import Check, Resolution, check, from_history, from_limits, remedy
 from pyr.schema import Gate, State, Suite
 from pyr.store import Store
 
 
 def run(options: argparse.Namespace) -> int:
-    """Hold a gate against a suite, or a verdict against its records."""
-    return _check(options) if options.action == "check" else _verify(options)
+    """Hold a gate against a suite or a verdict against its records, or overrule a verdict."""
+    handlers = {"check": _check, "verify": _verify, "accept": _accept}
+    return handlers[options.action](options)
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -70,10 +72,41 @@ def _line(each: Check) -> str:
     return f"{basis}\n{'':16}{remedy(each)}" if each.said == "cannot resolve" else basis
 
 
+def _file(options: argparse.Namespace) -> Path:
+    file = Path(options.name)
+    return file / "verdict.json" if file.is_dir() else file
+
+
+def _accept(options: argparse.Namespace) -> int:
+    """Overrule the verdict, and write it and its report again; exit code 0: training may go on."""
+    file = _file(options)
+    verdict = read_verdict(file)
+    store = Store(options.store)
+    when = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    write_aside(file.parent, {file.name: as_json(accept(verdict, options.reason, when))})
+    *others, last = [store.run(part) for part in verdict.means.get(verdict.run, (verdict.run,))]
+    concluded = conclude(
+        store,
+        last,
+        store.run(verdict.baseline) if verdict.baseline else None,
+        read_gate(options.gate or verdict.gate),
+        mean_with=others,
+        history=history_of(store, last),
+        output=file.with_name("report.html"),
+    )
+    if concluded.verdict is None or concluded.verdict.accepted is None:
+        write_aside(file.parent, {file.name: as_json(verdict)})
+        raise StoreError(
+            "the records no longer say what the verdict says: it cannot be overruled.",
+            where=str(file),
+            remedy=f"see what differs: pyr gate verify {file}",
+        )
+    return show(concluded, as_json=options.json)
+
+
 def _verify(options: argparse.Namespace) -> int:
     """Exit code 0 if the records say what the verdict says, else 1."""
-    file = Path(options.name)
-    file = file / "verdict.json" if file.is_dir() else file
+    file = _file(options)
     verdict = read_verdict(file)
     differences = verify(verdict, read_gate(options.gate or verdict.gate), Store(options.store))
     if options.json:

@@ -53,7 +53,9 @@ def parser() -> argparse.ArgumentParser:
     _train(verbs.add_parser("train", help="run a recipe through its gated phases"))
     _data(verbs.add_parser("data", help="prepare and check a recipe's training data"))
     _tokenizer(verbs.add_parser("tokenizer", help="train a tokenizer, compare tokenizers"))
-    _gate(verbs.add_parser("gate", help="check a gate's margins, verify a verdict"))
+    _gate(verbs.add_parser("gate", help="check a gate's margins, verify or overrule a verdict"))
+    _bisect(verbs.add_parser("bisect", help="the first checkpoint of a training that fails a rule"))
+    _noise(verbs.add_parser("noise", help="the smallest difference worth reading"))
     _demo(verbs.add_parser("demo", help="a real model against a damaged copy of itself"))
     return top
 
@@ -76,13 +78,13 @@ def eval_parser(
         "--engine", default="fast", help="fast, reference, vllm or module:function (default: fast)"
     )
     verb.add_argument("--skip-missing", action="store_true", help="run what can be run")
-    verb.add_argument("--allow-pickle", action="store_true", help="load .bin and .pt weights")
+    verb.add_argument("--budget", metavar="90s", help="ask in stages; seconds, or 2%% of the phase")
     verb.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="device, dtype, batch_size, trust_remote_code, seed, or PROBE.OPTION of the suite",
+        help="device, dtype, batch_size, trust_remote_code, allow_pickle, seed, or PROBE.OPTION",
     )
     _common(verb, "eval")
     return verb
@@ -96,7 +98,7 @@ def _common(verb: argparse.ArgumentParser, module: str) -> None:
 
 def _compare(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("baseline", help="run id, unique beginning of one, or run folder")
-    verb.add_argument("candidate", help="the same")
+    verb.add_argument("candidate", nargs="+", help="the same; of several, their mean is judged")
     verb.add_argument("--gate", help="name or file")
     _common(verb, "compare")
 
@@ -194,9 +196,31 @@ def _gate(verb: argparse.ArgumentParser) -> None:
     verify = actions.add_parser("verify", help="recompute a verdict from the records")
     verify.add_argument("name", help="verdict.json, or the folder it lies in")
     verify.add_argument("--gate", help="name or file (default: the verdict's)")
-    for name, each in (("check", check), ("verify", verify)):
+    accept = actions.add_parser("accept", help="overrule a verdict: training may go on")
+    accept.add_argument("name", help="verdict.json, or the folder it lies in")
+    accept.add_argument("reason", help="what you know that the gate does not")
+    accept.add_argument("--gate", help="name or file (default: the verdict's)")
+    for name, each in (("check", check), ("verify", verify), ("accept", accept)):
         _common(each, "gate")
         each.set_defaults(action=name)
+
+
+def _bisect(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("good", help="checkpoint-N folder or stored run that passes")
+    verb.add_argument("bad", help="a later one that fails")
+    verb.add_argument("--rule", required=True, metavar="RULE", help='"sciq/acc not_worse_by 0.03"')
+    verb.add_argument("--suite", default="smoke", help="for folders: name or file")
+    verb.add_argument("--datasets", metavar="DIR", help="local mirror of hub data sets")
+    _common(verb, "bisect")
+
+
+def _noise(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("checkpoint", nargs="+", help="neighbours in order; the last is measured")
+    verb.add_argument("--suite", default="smoke", help="name or file (default: smoke)")
+    verb.add_argument("--datasets", metavar="DIR", help="local mirror of hub data sets")
+    verb.add_argument("--engine", default="reference", help="reference or module:function")
+    verb.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    _common(verb, "noise")
 
 
 def _demo(verb: argparse.ArgumentParser) -> None:

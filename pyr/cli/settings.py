@@ -13,6 +13,8 @@ from pyr.engines import EngineSettings
 from pyr.errors import UsageError, did_you_mean
 from pyr.schema import Suite
 
+_PICKLE = "allow_pickle"
+
 
 @dataclass(frozen=True, slots=True)
 class Settled:
@@ -20,6 +22,8 @@ class Settled:
 
     suite: Suite
     engine: EngineSettings
+    allow_pickle: bool
+    """Load ``.bin`` and ``.pt`` weights too."""
 
 
 def settle(suite: Suite, engine: str, assignments: Sequence[str]) -> Settled:
@@ -32,7 +36,9 @@ def settle(suite: Suite, engine: str, assignments: Sequence[str]) -> Settled:
             raise UsageError(f"--set {assignment}: no value.", remedy="write --set KEY=VALUE")
         value = yaml.safe_load(text)
         _assign(key, value, settings, raw)
-    return Settled(content.check(raw, Suite, where="--set"), EngineSettings(**settings))
+    allow_pickle = settings.pop(_PICKLE, False)
+    checked = content.check(raw, Suite, where="--set")
+    return Settled(checked, EngineSettings(**settings), allow_pickle)
 
 
 def _assign(key: str, value: Any, settings: dict[str, Any], raw: dict[str, Any]) -> None:
@@ -43,11 +49,14 @@ def _assign(key: str, value: Any, settings: dict[str, Any], raw: dict[str, Any])
         probes[name]["options"][option] = value
     elif key == "seed":
         raw["seed"] = value
+    elif key == _PICKLE:
+        _check_type(key, value, "bool")
+        settings[key] = value
     elif key in engine_keys and key != "engine":
         _check_type(key, value, str(engine_keys[key]))
         settings[key] = value
     else:
-        known = [*engine_keys, "seed", *(f"{probe}.OPTION" for probe in probes)]
+        known = [*engine_keys, _PICKLE, "seed", *(f"{probe}.OPTION" for probe in probes)]
         raise UsageError(
             f"--set {key}: unknown key.",
             remedy=did_you_mean(key, known) or f"keys: {', '.join(known)}",

@@ -143,7 +143,7 @@ def build(
         broken=broken,
         sound=sound,
         skipped=tuple(candidate.run.skipped),
-        notes=_notes(candidate.run, baseline, measures, trails),
+        notes=(*_overruled(verdict), *_notes(candidate.run, baseline, measures, trails)),
         facts=facts(candidate.run, baseline.run if baseline else None, verdict),
     )
     return harmless(report)
@@ -316,6 +316,14 @@ def _health(records: pd.DataFrame) -> tuple[tuple[Broken, ...], int]:
         for row in rows
     ]
     return tuple(broken), len(mine) - len(unsound)
+
+
+def _overruled(verdict: Verdict | None) -> tuple[Note, ...]:
+    """What a person decided in spite of the verdict."""
+    if verdict is None or verdict.accepted is None:
+        return ()
+    accepted = verdict.accepted
+    return (Note(f"Overruled on {accepted.when}, training may go on: {accepted.reason}"),)
 
 
 def _notes(

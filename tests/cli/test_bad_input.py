@@ -119,7 +119,7 @@ def test_pickled_weights(
 ) -> None:
     folder = Path(shutil.copytree(tiny_checkpoint, tmp_path / "pickled"))
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    assert "--allow-pickle" in "\n".join(said(capsys, [str(folder)]))
+    assert "allow_pickle=true" in "\n".join(said(capsys, [str(folder)]))
 
 
 def test_a_run_that_is_not_stored(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

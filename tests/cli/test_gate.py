@@ -125,3 +125,49 @@ def test_an_overruled_verdict_says_so(judged, capsys):
 def test_a_folder_without_a_verdict_is_an_error(tmp_path):
     with pytest.raises(PyrError, match="cannot be read"):
         gate.run(options(action="verify", name=str(tmp_path)))
+
+
+# ------------------------------------------------------------------ accept
+
+
+@pytest.fixture
+def failed(judged: Path) -> Path:
+    """The same folder, its verdict a fail by the gate strict.yaml."""
+    strict = "name: strict\nfloors: {measure: quiz/acc, at_least: 0.95}\n"
+    (judged.parent.parent / "strict.yaml").write_text(strict)
+    gate_read = Gate(name="strict", floors=[Rule(measure="quiz/acc", at_least=0.95)])
+    store = Store(judged.parent)
+    new, old = (store.results(store.run(name)) for name in ("new", "old"))
+    found = assess(gate_read, new, old, documents=store.documents(new.run)).verdict
+    (judged / "verdict.json").write_text(as_json(found))
+    return judged
+
+
+def overruled(folder: Path, reason: str, gate_name: str = "strict") -> int:
+    root = folder.parent
+    named = str(root.parent / f"{gate_name}.yaml")
+    return gate.run(
+        options(action="accept", name=str(folder), reason=reason, gate=named, store=str(root))
+    )
+
+
+def test_an_accepted_verdict_opens_the_gate_and_says_why(failed, capsys):
+    assert overruled(failed, "the vocabulary changed") == 0
+    verdict = json.loads((failed / "verdict.json").read_text())
+    assert verdict["state"] == "fail"
+    assert verdict["accepted"]["reason"] == "the vocabulary changed"
+    assert verdict["accepted"]["when"].endswith("Z")
+    assert "training may go on: the vocabulary changed" in (failed / "report.md").read_text()
+    assert capsys.readouterr().out.splitlines()[-1].startswith("FAIL")
+
+
+def test_a_verdict_is_not_accepted_without_a_reason(failed):
+    with pytest.raises(UsageError, match="for a reason"):
+        overruled(failed, "  ")
+
+
+def test_a_verdict_that_its_records_no_longer_bear_is_not_accepted(failed):
+    before = (failed / "verdict.json").read_text()
+    with pytest.raises(PyrError, match="no longer say"):
+        overruled(failed, "why not", gate_name="fussy")
+    assert (failed / "verdict.json").read_text() == before

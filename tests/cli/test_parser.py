@@ -12,7 +12,7 @@ from pyr.cli.parser import eval_parser, parser
 
 EVERYWHERE = {"--help", "--store", "--json"}
 OPTIONS = {
-    "eval": "--suite --baseline --gate --datasets --engine --skip-missing --allow-pickle --set",
+    "eval": "--suite --baseline --gate --datasets --engine --skip-missing --budget --set",
     "compare": "--gate",
     "report": "--output --gate",
     "ls": "",
@@ -21,6 +21,9 @@ OPTIONS = {
     "datasets": "",
     "data": "--output --data --datasets --set",
     "demo": "--output --cache",
+    "bisect": "--rule --suite --datasets",
+    "noise": "--suite --datasets --engine --set",
+    "gate accept": "--gate",
     "gate check": "--suite --history",
     "gate verify": "--gate",
     "tokenizer compare": "--texts --data --references --hidden --context --output",
