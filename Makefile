@@ -2,7 +2,7 @@
 CHECKPOINT = .cache/demo/SmolLM2-135M-Instruct
 DATASETS = ../shared/data/hub .cache/demo/hub
 
-.PHONY: demo test check report-example train-example bench parity clean
+.PHONY: demo test check report-example train-example bench parity bench-gates twins planted-faults public-histories clean
 
 demo: .venv/.ready
 	.venv/bin/pyr demo
@@ -32,6 +32,18 @@ bench: .venv/.ready
 
 parity: .venv/.ready
 	.venv/bin/python tests/bench/parity.py $(CHECKPOINT) --datasets $(DATASETS)
+
+bench-gates: .venv/.ready
+	.venv/bin/python tests/bench/bench_gates.py --write docs/gates.md
+
+twins: .venv/.ready
+	.venv/bin/python tests/bench/bench_gates.py --twins $(RUN) --write docs/gates.md
+
+planted-faults: .venv/.ready
+	.venv/bin/python tests/bench/planted_faults.py $(CHECKPOINT) --write docs/gates.md
+
+public-histories: .venv/.ready
+	.venv/bin/python tests/bench/public_histories.py $(DATA) --write docs/gates.md
 
 clean:
 	rm -rf .venv .cache dist build
