@@ -30,7 +30,8 @@ def run(options: argparse.Namespace) -> int:
             f"{row['source']}: {row['documents']} documents, {row['tokens'] / 1e6:.2f} M tokens, "
             f"{row['bytes'] / max(1, row['tokens']):.2f} bytes/token; {row['held_out']} held out, "
             f"{row['repeated']} repeated, {row['filtered']} filtered, "
-            f"{row['contaminated']} contaminated ({', '.join(row['phases'])})"
+            f"{row['missing']} missing, {row['contaminated']} contaminated "
+            f"({', '.join(row['phases'])})"
         )
     if options.action == "verify":
         print("every shard is what was written")

@@ -116,7 +116,8 @@ def _prepare_source(source: Source, phase: Phase, curriculum: Curriculum, kitche
 
 def _places(curriculum: Curriculum, kitchen: Kitchen) -> sources.Places:
     folders = (curriculum.folder, *([kitchen.texts] if kitchen.texts else []))
-    return sources.Places(folders=folders, seed=curriculum.recipe.seed)
+    kept = kitchen.data / "contents"
+    return sources.Places(folders=folders, seed=curriculum.recipe.seed, contents=kept)
 
 
 def tokenizer_folder(curriculum: Curriculum) -> Path:
@@ -318,6 +319,7 @@ def totals(prepared: dict[str, list[Prepared]]) -> list[dict[str, Any]]:
                     "held_out": manifest["held_out"],
                     "repeated": manifest["rows"]["repeated"],
                     "filtered": manifest["rows"]["filtered"],
+                    "missing": manifest["rows"].get("missing", 0),
                     "contaminated": manifest["contaminated"],
                     "folder": str(part.folder),
                 },

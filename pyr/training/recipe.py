@@ -48,6 +48,9 @@ class Source(Strict):
     """The data of an earlier phase, by its name."""
     column: str = "text"
     """What holds the text; for chats the list of messages."""
+    contents: str = ""
+    """Where a row's text lies if the row only points at it: a URL with a column's name in braces,
+    of a gzip file. See contents.py."""
     keep: dict[str, Keep] = Field(default_factory=dict)
     """Filters by column."""
     weight: float = Field(default=1.0, gt=0)

@@ -14,6 +14,7 @@ from typing import Any
 
 from pyr.errors import ContentError, DataMissing
 from pyr.training import invent
+from pyr.training.contents import Contents
 from pyr.training.recipe import Keep, Source
 
 _INVENTED = 20_000
@@ -26,6 +27,8 @@ class Places:
 
     folders: tuple[Path, ...]
     seed: int
+    contents: Path | None = None
+    """Where fetched contents are kept."""
 
 
 @dataclass(slots=True)
@@ -38,6 +41,8 @@ class Counted:
     repeated: int = 0
     left_out: int = 0
     """By `sample`."""
+    missing: int = 0
+    """Rows whose content was not where they point."""
     reasons: dict[str, int] = field(default_factory=dict)
     """Rows left out, by the column that was not as asked."""
 
@@ -50,13 +55,7 @@ def rows(source: Source, places: Places, counted: Counted) -> Iterator[dict[str,
     left = (source.megabytes or float("inf")) * 1e6
     seen: set[bytes] = set()
     used = 0
-    for row in _raw(source, places):
-        counted.read += 1
-        wrong = _unwanted(row, source.keep)
-        if wrong:
-            counted.filtered += 1
-            counted.reasons[wrong] = counted.reasons.get(wrong, 0) + 1
-            continue
+    for row in _filled(_wanted(source, places, counted), source, places, counted):
         content = row.get(source.column) or row.get("messages") or row.get("prompt")
         if not content:
             counted.empty += 1
@@ -74,6 +73,32 @@ def rows(source: Source, places: Places, counted: Counted) -> Iterator[dict[str,
             return
         used += 1
         yield row
+
+
+def _wanted(source: Source, places: Places, counted: Counted) -> Iterator[dict[str, Any]]:
+    """The rows that the source's filters keep; the others are counted."""
+    for row in _raw(source, places):
+        counted.read += 1
+        wrong = _unwanted(row, source.keep)
+        if wrong:
+            counted.filtered += 1
+            counted.reasons[wrong] = counted.reasons.get(wrong, 0) + 1
+        else:
+            yield row
+
+
+def _filled(
+    wanted: Iterator[dict[str, Any]], source: Source, places: Places, counted: Counted
+) -> Iterator[dict[str, Any]]:
+    """The rows with their contents, where they only point at them."""
+    if not source.contents:
+        yield from wanted
+        return
+    found = Contents(source.contents, places.contents)
+    for row in found.fill(wanted, source.column):
+        yield row
+        counted.missing = found.missing
+    counted.missing = found.missing
 
 
 def files_of(source: Source, places: Places) -> list[Path]:
