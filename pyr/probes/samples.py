@@ -31,6 +31,7 @@ from pyr.tokenization import listed
 Form = Literal["prose", "python", "chat"]
 FEWEST_REFERENCES = 8
 """Reference texts of which a spread can be told."""
+_OF_ONE_FORM = ("parses", "ascii", "ends")
 AT_REFERENCE = "@reference"
 """Ends the name of a measure that was taken of the reference texts."""
 
@@ -351,7 +352,8 @@ class Described:
             cluster=f"{self.name} {each.prompt}",
             better=better,
             unit="sd" if scaled else "",
-            group="samples",
+            # What one form alone has is no measure of all.
+            group="" if metric in _OF_ONE_FORM else "samples",
             doc_hash=_hash(f"{self.name} {self.domain.prompts[each.prompt]}"),
             prompt_hash=_hash(each.context),
             responses=responses,
