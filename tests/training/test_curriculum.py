@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pyr.errors import MeasureError
+from pyr.store import Store
 from pyr.training import curriculum, order
 from pyr.training.curriculum import Outcome
 
