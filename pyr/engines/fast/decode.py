@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pyr.engines.fast.blocks import Blocks, Row
+from pyr.engines.fast.grammar import Constraint
 from pyr.engines.fast.prefixes import Beginning, arrange
 from pyr.engines.fast.sampling import Sampler
 from pyr.engines.fast.slots import Prefix, Slots, slot_attention, take
@@ -28,6 +29,7 @@ class Answer:
     stops: Stops
     sampler: Sampler | None = None
     dice: torch.Generator = field(default_factory=torch.Generator)
+    constraint: Constraint | None = None
     tokens: list[int] = field(default_factory=list)
     beginning: Beginning | None = None
 
@@ -223,9 +225,12 @@ def _choose(logits_RV: Tensor, answers: Sequence[Answer]) -> list[int]:
                 where=f"after {len(answer.tokens)} generated tokens",
                 remedy="the weights or the arithmetic overflow: try --set dtype=float32",
             )
+        logits_1V = logits_RV[number : number + 1]
+        if answer.constraint:
+            logits_1V = answer.constraint.allow(logits_1V, answer.tokens)
+            chosen[number] = int(logits_1V.argmax())
         if answer.sampler:
             said = [*answer.prompt, *answer.tokens]
-            logits_1V = logits_RV[number : number + 1]
             chosen[number] = answer.sampler.choose(logits_1V, said, answer.dice)
     return chosen
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pyr.engines.fast.decode import Answer, Decoder, Limits
+from pyr.engines.fast.grammar import Constraint, Grammars
 from pyr.engines.fast.sampling import Sampler, dice, sampler
 from pyr.engines.fast.stops import Stops
 
@@ -78,14 +79,13 @@ def answers(
         key = json.dumps([context, options, repeat], sort_keys=True, default=str)
         keys.append(key)
         if key not in found:
-            prompt, max_tokens = _fit(encoded[context], kind.max_tokens, max_length)
             found[key] = Answer(
-                name=_name(request),
-                prompt=prompt,
-                max_tokens=max_tokens,
+                _name(request),
+                *_fit(encoded[context], kind.max_tokens, max_length),
                 stops=kind.stops,
                 sampler=kind.sampler,
                 dice=dice(seed, context, options, repeat),
+                constraint=kinds.constraint(kind),
             )
     Decoder(model, limits).run([answer for answer in found.values() if answer.max_tokens > 0])
     return [found[key] for key in keys]
@@ -133,6 +133,7 @@ class _Kinds:
             number for number in [*listed, tokenizer.eos_token_id] if number is not None
         }
         self._known: dict[str, _Kind] = {}
+        self._grammars = Grammars(tokenizer, model.config.vocab_size, self._eos_ids)
 
     def of(self, options: Mapping[str, Any]) -> _Kind:
         """The kind of request that has these options."""
@@ -148,15 +149,21 @@ class _Kinds:
         until = handle_stop_sequences(known.pop("until"), eos=self._eos_text)
         return _Kind(
             max_tokens=known.pop("max_gen_toks"),
+            grammar=known.pop("structural_tag", None),
             stops=Stops(self._tokenizer, until, self._eos_ids),
             draws=known["do_sample"],
             sampler=sampler(known),
         )
 
+    def constraint(self, kind: _Kind) -> Constraint | None:
+        """What holds one answer to its kind's grammar; None where any text will do."""
+        return self._grammars.constraint(kind.grammar) if kind.grammar else None
+
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
     max_tokens: int
+    grammar: Mapping[str, Any] | None
     stops: Stops
     draws: bool
     sampler: Sampler | None
