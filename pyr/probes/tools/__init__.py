@@ -22,11 +22,11 @@ from typing import Any, Literal
 from pydantic import Field
 
 from pyr import content, mirror
-from pyr.errors import ContentError, DataMissing, MeasureError, did_you_mean
+from pyr.errors import ContentError, DataMissing, MeasureError, UsageError, did_you_mean
 from pyr.probes import Chunk, Subject
 from pyr.probes.tools.bfcl import bfcl_items
 from pyr.probes.tools.grade import grade
-from pyr.probes.tools.items import Item, opening, own_items
+from pyr.probes.tools.items import Item, calls_only, opening, own_items
 from pyr.probes.tools.prompts import Prompts
 from pyr.schema import Record, Skipped, Strict
 from pyr.store import Document
@@ -49,6 +49,8 @@ class ToolsOptions(Strict):
     limit: int | None = Field(default=None, gt=0)
     """Items a category, drawn in the suite's fixed random order."""
     max_gen_toks: int = Field(default=128, gt=0)
+    constrained: bool = False
+    """Ask for calls once more, held to their grammar, and record these scores beside the free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,12 @@ class Tools:
                 raise
             yield Chunk(skipped=[Skipped(self.name, str(missing).splitlines()[0])])
             return
+        if self.options.constrained and subject.settings.engine != "fast":
+            raise UsageError(
+                "only the fast engine holds answers to a grammar.",
+                where=f"probe '{self.name}': constrained",
+                remedy="add --engine fast",
+            )
         own = self.options.items == "pyr_tools"
         items = own_items(folder) if own else bfcl_items(folder)
         prompts = Prompts(subject.lm.tokenizer, where=subject.checkpoint.path)
@@ -93,7 +101,8 @@ class Tools:
             task = f"{self.options.items}_{category}"
             chosen = [item for item in items if item.category == category]
             asked = _ask_in_order(chosen, task, prompts, subject.seed, self.options.limit)
-            yield Chunk(documents=[_document(task, each) for each in asked])
+            notes = _cut(task, asked, subject.lm, self.options.max_gen_toks)
+            yield Chunk(documents=[_document(task, each) for each in asked], notes=notes)
             yield from self._measure(task, asked, subject)
 
     def _folder(self) -> Path:
@@ -124,15 +133,20 @@ class Tools:
         subject.progress(task, len(asked) - len(todo), len(asked))
         if not todo:
             return
-        texts = _generate(subject.lm, task, todo, self.options.max_gen_toks)
+        group, length = self.options.items, self.options.max_gen_toks
+        texts = _generate(subject.lm, task, todo, length)
         weighed = _weigh(subject.lm, task, todo)
-        yield Chunk(
-            records=[
-                record
-                for each, text, weights in zip(todo, texts, weighed, strict=True)
-                for record in _records(self.options.items, task, each, text, weights)
-            ]
-        )
+        records = [
+            record
+            for each, text, weights in zip(todo, texts, weighed, strict=True)
+            for record in [*_graded(group, task, each, text), *_weighed(group, task, each, weights)]
+        ]
+        if self.options.constrained:
+            calling = [each for each in todo if each.item.expected]
+            texts = _generate(subject.lm, task, calling, length, constrained=True)
+            for each, text in zip(calling, texts, strict=True):
+                records += _graded(group, task, each, text, suffix="_constrained")
+        yield Chunk(records=records)
         subject.progress(task, len(asked), len(asked))
 
 
@@ -152,12 +166,32 @@ def _ask_in_order(
     ]
 
 
+def _cut(task: str, asked: Sequence[Asked], lm: Any, max_gen_toks: int) -> list[str]:
+    """What is to be said of prompts that do not fit: engines cut their beginning, the tools."""
+    lengths = [len(ids) for ids in lm.tokenizer([each.prompt for each in asked])["input_ids"]]
+    cut = sum(length + max_gen_toks > lm.max_length for length in lengths)
+    if not cut:
+        return []
+    return [
+        f"{task}: {cut} of {len(asked)} prompts lose their beginning, at {lm.max_length} tokens."
+    ]
+
+
 # ------------------------------------------------------------------ asking
 
 
-def _generate(lm: Any, task: str, asked: Sequence[Asked], max_gen_toks: int) -> list[str]:
+def _generate(
+    lm: Any, task: str, asked: Sequence[Asked], max_gen_toks: int, *, constrained: bool = False
+) -> list[str]:
+    """All answers in one call. constrained: nothing but calls that fit the tools' schemas."""
     how = {"until": [], "do_sample": False, "temperature": 0.0, "max_gen_toks": max_gen_toks}
-    requests = [_instance("generate_until", task, each, (each.prompt, how)) for each in asked]
+    requests = [
+        _instance("generate_until", task, each, (each.prompt, how | grammar))
+        for each in asked
+        for grammar in [{"structural_tag": calls_only(each.item.tools)} if constrained else {}]
+    ]
+    if not requests:
+        return []
     answers: list[str] = lm.generate_until(requests, disable_tqdm=True)
     return answers
 
@@ -207,8 +241,23 @@ def _instance(kind: str, task: str, asked: Asked, arguments: tuple[Any, ...]) ->
 # ------------------------------------------------------------------ records
 
 
-def _records(group: str, task: str, asked: Asked, text: str, weights: Weights) -> Iterator[Record]:
-    common: dict[str, Any] = {
+def _graded(
+    group: str, task: str, asked: Asked, text: str, *, suffix: str = ""
+) -> Iterator[Record]:
+    common = _common(group, task, asked)
+    said = json.dumps([text])
+    for metric, score in grade(asked.item, text).items():
+        yield Record(
+            metric=metric + suffix,
+            value=score.value,
+            better=score.better,
+            responses=said,
+            **common,
+        )
+
+
+def _common(group: str, task: str, asked: Asked) -> dict[str, Any]:
+    return {
         "task": task,
         "item": asked.number,
         "cluster": asked.item.cluster,
@@ -216,15 +265,10 @@ def _records(group: str, task: str, asked: Asked, text: str, weights: Weights) -
         "doc_hash": _hash(json.dumps(asdict(asked.item), default=str)),
         "prompt_hash": _hash(asked.prompt),
     }
-    said = json.dumps([text])
-    for metric, score in grade(asked.item, text).items():
-        yield Record(
-            metric=metric, value=score.value, better=score.better, responses=said, **common
-        )
-    yield from _weighed(asked, weights, common)
 
 
-def _weighed(asked: Asked, weights: Weights, common: Mapping[str, Any]) -> Iterator[Record]:
+def _weighed(group: str, task: str, asked: Asked, weights: Weights) -> Iterator[Record]:
+    common = _common(group, task, asked)
     item, prompt = asked.item, asked.prompt
     if item.gold:
         bits = -weights[prompt, item.gold] / math.log(2)

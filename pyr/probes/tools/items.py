@@ -61,6 +61,23 @@ def opening(name: str) -> str:
     return f'<tool_call>\n{{"name": {json.dumps(name, ensure_ascii=False)}, "arguments"'
 
 
+def calls_only(tools: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The grammar of answers that are nothing but calls of these tools, as xgrammar writes it."""
+    # A weak model would fill its answer with blanks, which JSON allows everywhere.
+    how = {"type": "json_schema", "max_whitespace_cnt": 1}
+    tags = [
+        {
+            "type": "tag",
+            "begin": f"{opening(tool['name'])}: ",
+            "content": {**how, "json_schema": tool["parameters"]},
+            "end": "}\n</tool_call>",
+        }
+        for tool in tools
+    ]
+    calls = {"type": "tags_with_separator", "tags": tags, "separator": "\n", "at_least_one": True}
+    return {"type": "structural_tag", "format": calls}
+
+
 def first_right(expected: Expected, tool: Mapping[str, Any]) -> Call:
     """The call with the first right value of every argument that may not be left out."""
     required = tool["parameters"].get("required", ())

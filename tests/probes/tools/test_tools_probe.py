@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pyr.errors import ContentError, DataMissing
+from pyr.errors import ContentError, DataMissing, UsageError
 from pyr.evaluate import suite_digest
 from pyr.probes import make_probe
 from pyr.probes.tools import Tools
@@ -35,13 +35,17 @@ METRICS = {
 class Engine:
     """Says what it is told to; a continuation is as unlikely as it is long."""
 
+    max_length = 100_000
+
     def __init__(self, tokenizer, said: str) -> None:
         self.tokenizer = tokenizer
         self.said = said
         self.calls: Counter[str] = Counter()
+        self.options: list[dict] = []
 
     def generate_until(self, requests, disable_tqdm=False):
         self.calls["generate_until"] += 1
+        self.options += [request.args[1] for request in requests]
         return [self.said] * len(requests)
 
     def loglikelihood(self, requests, disable_tqdm=False):
@@ -102,6 +106,14 @@ def test_a_plain_answer_is_right_only_where_no_call_is_called_for(subject, engin
         "pyr_tools_irrelevant",
         "pyr_tools_missing",
     }
+
+
+def test_prompts_that_do_not_fit_are_told(subject, engine):
+    options = {"limit": 2, "categories": ["simple"]}
+    assert not [note for chunk in run(options, subject, engine) for note in chunk.notes]
+    engine.max_length = 130
+    notes = [note for chunk in run(options, subject, engine) for note in chunk.notes]
+    assert notes == ["pyr_tools_simple: 2 of 2 prompts lose their beginning, at 130 tokens."]
 
 
 def test_what_is_already_stored_is_not_asked_again(subject, engine):
@@ -191,3 +203,18 @@ def test_a_suite_is_named_by_what_its_data_holds_and_not_where_it_lies(tmp_path)
         (tmp_path / name / "simple_python.jsonl").write_text(text)
     assert digest(tmp_path / "one") == digest(tmp_path / "two")
     assert digest(tmp_path / "one") != digest(tmp_path / "three")
+
+
+def test_calls_held_to_their_grammar_are_scored_beside_the_free_ones(subject, engine):
+    options = {"limit": 2, "constrained": True, "categories": ["simple", "missing"]}
+    fast = replace(subject, settings=replace(subject.settings, engine="fast"))
+    found = records(run(options, fast, engine))
+    held = {record.metric for record in found if record.metric.endswith("_constrained")}
+    assert held == {f"{metric}_constrained" for metric in CALLING}
+    assert engine.calls["generate_until"] == 3
+    assert sum("structural_tag" in each for each in engine.options) == 2
+
+
+def test_another_engine_is_told_that_it_cannot_hold_answers_to_a_grammar(subject, engine):
+    with pytest.raises(UsageError):
+        run({"constrained": True}, subject, engine)
