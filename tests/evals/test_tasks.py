@@ -22,7 +22,7 @@ LEAST_ITEMS = {
     "pyr_bpb_stories": 30,
     "pyr_bpb_python": 30,
     "pyr_bpb_chat": 30,
-    "pyr_follow": 120,
+    "pyr_instruct": 1500,
 }
 MADE = {**LEAST_ITEMS, "pyr_tools": 1000}
 """Those with a generator: pyr_tools is no lm-eval task, the tools probe reads it."""
@@ -33,6 +33,9 @@ CHOICE = [
     "pyr_arithmetic",
     "pyr_copy",
 ]
+# lm-eval takes them apart: their tasks are tested in a file of their own.
+GROUPS = ["pyr_instruct"]
+SINGLE = [task for task in LEAST_ITEMS if task not in GROUPS]
 BPB = [task for task in LEAST_ITEMS if task.startswith("pyr_bpb_")]
 CLUSTERED = [task for task in LEAST_ITEMS if task not in (*BPB, "pyr_words")]
 
@@ -81,12 +84,12 @@ def test_there_are_enough_items_and_none_twice(task):
     assert len(set(contents)) == len(lines)
 
 
-def test_all_tasks_together_stay_below_two_megabytes():
+def test_all_tasks_together_stay_below_four_megabytes():
     files = [path for path in TASKS.rglob("*") if path.is_file() and path.suffix != ".pyc"]
-    assert sum(path.stat().st_size for path in files) < 2_000_000
+    assert sum(path.stat().st_size for path in files) < 4_000_000
 
 
-@pytest.mark.parametrize("task", LEAST_ITEMS)
+@pytest.mark.parametrize("task", SINGLE)
 def test_lm_eval_builds_requests_offline(task, loaded):
     built = loaded[task]
     built.build_all_requests(limit=3, rank=0, world_size=1)
@@ -95,7 +98,7 @@ def test_lm_eval_builds_requests_offline(task, loaded):
     assert len(built.test_docs()) == len(documents(task))
 
 
-@pytest.mark.parametrize("task", LEAST_ITEMS)
+@pytest.mark.parametrize("task", SINGLE)
 def test_every_metric_is_a_mean_or_bits_per_byte(task, loaded):
     config = loaded[task].config
     assert config.metadata["version"] == 1.0
