@@ -33,6 +33,7 @@ _PROBES = {
     "throughput": "pyr.probes.throughput:Throughput",
     "tokenizer": "pyr.probes.tokenizer:Tokenizer",
     "tools": "pyr.probes.tools:Tools",
+    "turns": "pyr.probes.turns:Turns",
 }
 
 
