@@ -17,7 +17,7 @@ def run(options: argparse.Namespace) -> int:
     read = open_recipe(options)
     if options.action == "texts":
         return _texts(read, options)
-    kitchen = curriculum.kitchen_of(rehearsal_of(options, read))
+    kitchen = curriculum.kitchen_of(rehearsal_of(options, read), read)
     prepared = prepare.prepare(read, kitchen)
     if options.action == "verify":
         prepare.verify(prepared)

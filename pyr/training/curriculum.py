@@ -142,7 +142,7 @@ class Stand:
         self._tokenizer = prepare.tokenizer_folder(curriculum)
         self._model = model.read(curriculum.beside(curriculum.recipe.model))
         model.check_tokenizer(self._model, self._tokenizer)
-        kitchen = kitchen_of(rehearsal)
+        kitchen = kitchen_of(rehearsal, curriculum)
         self._prepared = prepare.prepare(curriculum, kitchen)
         held_out = (rehearsal.output / HELD_OUT).resolve()
         names = prepare.write_tasks(curriculum, self._prepared, held_out)
@@ -174,7 +174,9 @@ class Stand:
 
     def _order(self, phase: Phase) -> Order:
         start, tokens = self._start(phase)
-        pulse = self._with_held_out(self._suite(phase.pulse)) if phase.pulse else None
+        pulse = (
+            self._with_held_out(suite_of(self._curriculum, phase.pulse)) if phase.pulse else None
+        )
         return Order(
             recipe=self._curriculum.recipe.name,
             phase=phase,
@@ -210,12 +212,6 @@ class Stand:
             )
         return folder, int(identify(folder).tokens or 0)
 
-    def _suite(self, name: str) -> Suite:
-        file = self._curriculum.folder / name
-        if not file.is_file():
-            file = content.find(name, kind="suite", folder="evals/suites")
-        return content.read(file, Suite)
-
     def _with_held_out(self, suite: Suite) -> Suite:
         """The suite with every phase's held-out documents: what was forgotten, at any time."""
         if not self._held_out:
@@ -231,7 +227,7 @@ class Stand:
     def judge(self, phase: Phase) -> Passage:
         """Evaluate the phase's result and its start, judge, and keep the verdict."""
         rehearsal = self._rehearsal
-        suite = self._with_held_out(self._suite(phase.suite))
+        suite = self._with_held_out(suite_of(self._curriculum, phase.suite))
         candidate = self._measure(phase.name, suite)
         start = self._curriculum.start_of(phase)
         baseline = None if start == "scratch" else self._measure(start, suite)
@@ -269,14 +265,27 @@ class Stand:
         return Judged(verdict, verdict.state if verdict else "pass")
 
 
-def kitchen_of(rehearsal: Rehearsal) -> prepare.Kitchen:
-    """What preparing the data needs, of a rehearsal."""
-    from pyr.training.decontaminate import shipped_grams
+def suite_of(curriculum: Curriculum, name: str) -> Suite:
+    """The suite that a phase names: a file beside the recipe, or one that Pyr ships."""
+    file = curriculum.folder / name
+    if not file.is_file():
+        file = content.find(name, kind="suite", folder="evals/suites")
+    return content.read(file, Suite)
 
+
+def kitchen_of(rehearsal: Rehearsal, curriculum: Curriculum) -> prepare.Kitchen:
+    """What preparing the data needs, of a rehearsal."""
+    blocked: frozenset[bytes] = frozenset()
+    if rehearsal.decontaminate:
+        from pyr.training.decontaminate import shipped_grams, suite_grams
+
+        names = {name for phase in curriculum.phases for name in (phase.suite, phase.pulse)}
+        suites = [suite_of(curriculum, name) for name in sorted(names) if name]
+        blocked = shipped_grams() | suite_grams(suites, rehearsal.conditions.mirror)
     return prepare.Kitchen(
         data=rehearsal.output / "data",
         texts=rehearsal.texts,
-        blocked=shipped_grams() if rehearsal.decontaminate else frozenset(),
+        blocked=blocked,
         say=rehearsal.say,
     )
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pyr import content
+from pyr.schema import Suite
 
 WORDS = 13
 _WORD = re.compile(r"\w+")
@@ -45,6 +46,28 @@ def grams_of(files: list[Path]) -> frozenset[bytes]:
 def shipped_grams() -> frozenset[bytes]:
     """Those of the project's own tasks."""
     return grams_of(sorted(content.path("evals/tasks").glob("*/items.jsonl")))
+
+
+def suite_grams(suites: Iterable[Suite], mirror: Path | None) -> frozenset[bytes]:
+    """Those of every item that the suites take from data sets; what a limit leaves out too.
+
+    mirror: read hub data sets from here; None asks the hub or its cache.
+    Raises DataMissing if one is not there: better now than when the first phase is judged.
+    """
+    from pyr.probes import tasks
+
+    found: set[bytes] = set()
+    asked: set[str] = set()
+    for probe in (each for suite in suites for each in suite.probes if each.probe == "harness"):
+        options = tasks.HarnessOptions.model_validate(probe.options)
+        manager = tasks.task_manager(options)
+        for spec in tasks.expand(manager, options):
+            if spec.dataset and spec.name not in asked:
+                asked.add(spec.name)
+                task = tasks.load(manager, spec, tasks.place(spec, mirror))
+                for text in _texts(list(task.eval_docs)):
+                    found.update(grams(text))
+    return frozenset(found)
 
 
 def _texts(value: Any) -> Iterator[str]:

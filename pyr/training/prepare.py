@@ -269,9 +269,14 @@ def write_preferences(phase: Phase, curriculum: Curriculum, kitchen: Kitchen, fo
     """
     lines = []
     for source in phase.used:
-        counted = sources.Counted()
-        for row in sources.rows(source, _places(curriculum, kitchen), counted):
+        about = {"contaminated": 0}
+        rows = sources.rows(source, _places(curriculum, kitchen), sources.Counted())
+        for row in _clean(rows, kitchen, about):
             lines.append(json.dumps(_pair(row, source, phase), sort_keys=True))
+        if about["contaminated"]:
+            kitchen.say(
+                f"  {phase.name}: {about['contaminated']} rows of {source.name} hold test items"
+            )
     order = np.random.default_rng(curriculum.recipe.seed).permutation(len(lines))
     body = "".join(lines[number] + "\n" for number in order)
     file = folder / f"{phase.name}-{hashlib.sha256(body.encode()).hexdigest()[:10]}.jsonl"
