@@ -10,13 +10,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from pyr.compare import compare
 from pyr.gate import read_verdict
+from pyr.report import forgetting
+from pyr.report.forgetting import Matrix
 from pyr.report.trail import Point, follow
 from pyr.schema import Finding, State
-from pyr.store import Results, Store
+from pyr.store import Store
 from pyr.training import checkpoints
 from pyr.training.recipe import Curriculum
 from pyr.training.watch import LOG, read_log
@@ -26,11 +27,6 @@ if TYPE_CHECKING:
 
 _POINTS = 80
 """Of a phase's loss curve: each is the mean of the steps around it."""
-_TWO_SIDED_95 = 1.959964
-HELD_OUT = "held_out_"
-MATRIX_METRIC = "bits_per_byte"
-
-Standing = Literal["before", "own", "worse", "better", "same"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +52,6 @@ class Leg:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """Bits per byte of one phase's held-out documents after some phase."""
-
-    value: float
-    margin: float
-    """Half width of the 95% interval over documents."""
-    standing: Standing
-    """before, own: not yet, or just, taught; else against the phase that taught it, in pairs."""
-    delta: float | None = None
-    low: float | None = None
-    high: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Course:
     """The whole run."""
 
@@ -80,8 +62,8 @@ class Course:
     planned: tuple[str, ...]
     """Every phase of the recipe."""
     legs: tuple[Leg, ...]
-    matrix: dict[str, tuple[Cell, ...]] = field(default_factory=dict)
-    """By the phase whose documents are asked; a cell after every leg."""
+    matrix: Matrix | None = None
+    """What was forgotten; None before the second phase."""
     trails: dict[str, tuple[Point, ...]] = field(default_factory=dict)
     """Every task's main measures over the legs."""
 
@@ -106,7 +88,7 @@ def collect(curriculum: Curriculum, outcome: Outcome, output: Path, store: Store
         state=outcome.state,
         planned=tuple(phase.name for phase in curriculum.phases),
         legs=legs,
-        matrix=forgetting([leg.phase for leg in legs], results),
+        matrix=forgetting.matrix(results[-1], results[:-1]) if results else None,
         trails=follow(results).points,
     )
 
@@ -143,35 +125,3 @@ def _thinned(lines: Sequence[dict[str, float]], phase: str) -> Iterator[Point]:
         mean = sum(line["loss"] for line in some) / len(some)
         middle = some[len(some) // 2]
         yield Point(int(middle["tokens"]), mean, None, f"step {middle['step']:.0f}", phase)
-
-
-def forgetting(phases: Sequence[str], results: Sequence[Results]) -> dict[str, tuple[Cell, ...]]:
-    """Bits per byte of every phase's held-out documents, after every phase.
-
-    results: a run after each of `phases`, in order. A phase without held-out documents has no row.
-    Later phases are compared with the one that taught the documents, document by document.
-    """
-    matrix = {}
-    for own, phase in enumerate(phases):
-        cells = [
-            _cell(f"{HELD_OUT}{phase}/{MATRIX_METRIC}", results, own, after)
-            for after in range(len(phases))
-        ]
-        found = tuple(cell for cell in cells if cell is not None)
-        if len(found) == len(phases):
-            matrix[phase] = found
-    return matrix
-
-
-def _cell(measure: str, results: Sequence[Results], own: int, after: int) -> Cell | None:
-    baseline = results[own] if after > own else None
-    rows = [row for row in compare(results[after], baseline) if row.measure == measure]
-    if not rows or rows[0].candidate is None:
-        return None
-    [row] = rows
-    assert row.candidate is not None
-    margin = _TWO_SIDED_95 * row.candidate.se
-    if row.delta is None or row.low is None or row.high is None:
-        return Cell(row.candidate.value, margin, "own" if after == own else "before")
-    standing: Standing = "worse" if row.low > 0 else "better" if row.high < 0 else "same"
-    return Cell(row.candidate.value, margin, standing, row.delta.value, row.low, row.high)

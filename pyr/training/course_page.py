@@ -8,9 +8,11 @@ import jinja2
 
 from pyr import content
 from pyr.report import figures, words
+from pyr.report.forgetting import METRIC, Matrix
 from pyr.report.words import harmless
-from pyr.training.course import HELD_OUT, MATRIX_METRIC, Course
+from pyr.training.course import Course
 
+HELD_OUT = "held_out_"
 TEMPLATE = "reports/templates/course.html.j2"
 _HEADLINES = {
     "pass": "{recipe} passed all its gates.",
@@ -52,7 +54,6 @@ def render(course: Course) -> str:
         headline=headline(clean),
         loss_chart=loss_chart(clean),
         charts=list(charts(clean)),
-        shades={name: shades(clean, name) for name in clean.matrix},
     )
     return html
 
@@ -74,16 +75,9 @@ def charts(course: Course) -> Iterator[tuple[str, str]]:
     names = sorted(course.trails, key=lambda name: (not name.startswith(HELD_OUT), name))
     for name in names:
         task, _, metric = name.partition("/")
-        if task == "health" or metric not in (MATRIX_METRIC, "acc"):
+        if task == "health" or metric not in (METRIC, "acc"):
             continue
         yield name, figures.over_phases(course.trails[name], spans(course), name=name)
-
-
-def shades(course: Course, row: str) -> list[int]:
-    """How dark each cell is, in percent of the row's range: worse is darker."""
-    values = [cell.value for cell in course.matrix[row]]
-    low, high = min(values), max(values)
-    return [round(100 * (value - low) / ((high - low) or 1)) for value in values]
 
 
 def clock(seconds: float) -> str:
@@ -112,18 +106,18 @@ def markdown(course: Course) -> str:
         lines += ["", f"## {leg.phase}: {leg.state.upper()}", ""]
         lines += [f"- {each.state.upper()}: {each.sentence}" for each in leg.findings]
     if course.matrix:
-        lines += ["", "## Forgetting", "", *_matrix_lines(course)]
+        lines += ["", "## Forgetting", "", *_matrix_lines(course.matrix)]
     return harmless("\n".join(lines) + "\n")
 
 
-def _matrix_lines(course: Course) -> Iterator[str]:
-    yield "Bits per byte of the documents held out of a phase (rows), after each phase (columns)."
+def _matrix_lines(matrix: Matrix) -> Iterator[str]:
+    yield "Bits per byte after each phase; in brackets the change from the best phase before it."
     yield ""
-    yield "| held out of | " + " | ".join(leg.phase for leg in course.legs) + " |"
-    yield "|---|" + "---:|" * len(course.legs)
-    for name, cells in course.matrix.items():
+    yield "| after | " + " | ".join(matrix.domains) + " |"
+    yield "|---|" + "---:|" * len(matrix.domains)
+    for row in matrix.rows:
         shown = []
-        for cell in cells:
-            since = "" if cell.delta is None else f" ({words.signed(cell.delta)})"
-            shown.append(f"{words.number(cell.value)}{since}")
-        yield f"| {name} | " + " | ".join(shown) + " |"
+        for cell in row.cells:
+            since = f" ({words.signed(cell.delta)})" if cell and cell.delta is not None else ""
+            shown.append(f"{words.number(cell.value)}{since}" if cell else "-")
+        yield f"| {row.phase} | " + " | ".join(shown) + " |"

@@ -36,10 +36,11 @@ def test_the_forgetting_matrix_is_what_the_store_says(run: Course, two_passed: T
     store = two_passed.rehearsal.store
     one, two = (store.results(store.run(leg.run)) for leg in run.legs)
     [row] = [row for row in compare(two, one) if row.measure == "held_out_one/bits_per_byte"]
-    before, after = run.matrix["one"]
+    place = run.matrix.domains.index("held_out_one")
+    before, after = (line.cells[place] for line in run.matrix.rows)
     assert (before.value, after.value) == (row.baseline.value, row.candidate.value)
-    assert (after.delta, after.low, after.high) == (row.delta.value, row.low, row.high)
-    assert [cell.standing for cell in run.matrix["two"]] == ["before", "own"]
+    assert after.delta == row.delta.value
+    assert [line.phase for line in run.matrix.rows] == ["one", "two"]
 
 
 def test_the_page_says_how_far_the_run_came_and_is_the_same_twice(run: Course) -> None:
@@ -48,7 +49,7 @@ def test_the_page_says_how_far_the_run_came_and_is_the_same_twice(run: Course) -
     assert "toy passed all its gates." in html
     assert "http://" not in html.replace("http://www.w3.org", "")
     assert "| one | base | 1.54k | 12 |" in course_page.markdown(run)
-    stopped = course_page.render(replace(run, state="fail", legs=run.legs[:1], matrix={}))
+    stopped = course_page.render(replace(run, state="fail", legs=run.legs[:1], matrix=None))
     assert "toy was stopped by the gate of one." in stopped
     assert "NOT BEGUN" in stopped
 
