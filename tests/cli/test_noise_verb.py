@@ -39,8 +39,9 @@ def test_the_smallest_difference_is_what_other_arithmetic_makes(
 ):
     asked = ["noise", str(tiny_checkpoint), "--suite", shaky, "--set", "device=cpu"]
     assert main([*asked, "--store", str(tmp_path / "store"), "--json"]) == 0
-    (found,) = json.loads(capsys.readouterr().out)
-    assert found["measure"] == "quiz/acc"
+    (found,) = (
+        each for each in json.loads(capsys.readouterr().out) if each["measure"] == "quiz/acc"
+    )
     expected = {"batch size 1": 0.05, "batch size 16": 0.0, "bfloat16": 0.005}
     assert found["arithmetic"] == pytest.approx(expected)
     assert found["smallest"] == pytest.approx(0.05)
