@@ -176,7 +176,8 @@ def _four_bits(tensor: Tensor, group: int) -> Tensor:
 
     values = tensor.to(torch.float32)
     pad = -values.shape[-1] % group
-    padded = torch.nn.functional.pad(values, (0, pad)).unflatten(-1, (-1, group))
+    padded = torch.nn.functional.pad(values, (0, pad))
+    padded = padded.reshape(*padded.shape[:-1], -1, group)
     step = padded.abs().amax(dim=-1, keepdim=True) / 7
     rounded = torch.where(step > 0, (padded / step).round() * step, padded)
     whole = rounded.flatten(-2)[..., : values.shape[-1]]
