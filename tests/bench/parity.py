@@ -87,9 +87,6 @@ class Disputed:
 
 def compare(seen: Seen, asked: Asked, fast: Sequence[Any], reference: Sequence[Any]) -> list[int]:
     """Add to `seen` what differs; the requests beyond the tolerance."""
-    seen.shots.add(int(asked.task.get_config("num_fewshot") or 0))
-    seen.items += asked.num_items
-    seen.requests += len(fast)
     ours_by_metric, theirs_by_metric = asked.metrics(fast), asked.metrics(reference)
     seen.metrics += sum(map(_differ, ours_by_metric, theirs_by_metric))
     if asked.kind == "generate_until":
@@ -233,6 +230,9 @@ def main() -> int:
             chat=options.chat,
             max_gen_toks=options.max_gen_toks,
         ):
+            seen.shots.add(int(asked.task.get_config("num_fewshot") or 0))
+            seen.items += asked.num_items
+            seen.requests += len(asked.instances)
             said = asked.kind == "generate_until"
             theirs = timed(seen, "stock", asked, alone if said else reference)
             for engine in engines:
