@@ -27,6 +27,9 @@ from pyr.store import Store
 
 NAMES = ("sound", "damaged", "random")
 SHOWN = (
+    "ifeval/*_acc",
+    "pyr_instruct*/*",
+    "pyr_turns*/*",
     "samples*/distance",
     "samples/*_4grams",
     "samples/before_loop",
