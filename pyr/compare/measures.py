@@ -32,6 +32,8 @@ class Items:
     clusters: Codes
     documents: Codes
     prompts: Codes
+    answers: Codes
+    """Log-likelihoods, to the last digit; -1 for other answers."""
 
     def take(self, positions: npt.NDArray[np.intp]) -> Items:
         """The items at these positions."""
@@ -42,6 +44,7 @@ class Items:
             self.clusters[positions],
             self.documents[positions],
             self.prompts[positions],
+            self.answers[positions],
         )
 
 
@@ -75,6 +78,7 @@ _USED = [
     "group",
     "doc_hash",
     "prompt_hash",
+    "responses",
 ]
 
 COUNTED = ("check", "bytes", "directions")
@@ -157,10 +161,12 @@ def _published(aggregates: pd.DataFrame) -> Iterator[tuple[tuple[str, str], Meas
 
 def _encode(records: pd.DataFrame) -> tuple[Items, Codes]:
     """The records as arrays, their texts as numbers; and the number of each record's task."""
-    names = ("task", "item", "cluster", "doc_hash", "prompt_hash")
+    names = ("task", "item", "cluster", "doc_hash", "prompt_hash", "responses")
     codes = {name: pd.factorize(records[name])[0].astype(np.int64) for name in names}
     for name in ("cluster", "doc_hash", "prompt_hash"):
         codes[name][(records[name] == "").to_numpy(dtype=bool)] = -1
+    scored = records["responses"].str.startswith("[[")
+    codes["responses"][~scored.to_numpy(dtype=bool)] = -1
     keys = codes["task"] * (codes["item"].max() + 1) + codes["item"]
     items = Items(
         keys=keys,
@@ -169,6 +175,7 @@ def _encode(records: pd.DataFrame) -> tuple[Items, Codes]:
         clusters=np.where(codes["cluster"] < 0, keys, keys.max() + 1 + codes["cluster"]),
         documents=codes["doc_hash"],
         prompts=codes["prompt_hash"],
+        answers=codes["responses"],
     )
     return items, codes["task"]
 

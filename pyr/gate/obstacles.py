@@ -114,8 +114,8 @@ def _alike(rule: Rule, row: Comparison) -> str:
     observed = row.delta if is_relative(rule) else row.candidate
     if observed is None or row.unit in COUNTED or not is_census(observed):
         return ""
-    if 0 < observed.clusters < FEWEST_ALIKE:
-        return f"{observed.clusters} items that are all alike say nothing of their own error"
+    if 0 < observed.n < FEWEST_ALIKE:
+        return f"{observed.n} items that are all alike say nothing of their own error"
     return ""
 
 

@@ -70,7 +70,7 @@ def early_interval(estimate: Estimate, tail: float, *, first: int = FIRST) -> In
     limits and so never nothing.
     """
     times = estimate.clusters
-    if is_census(estimate) and times >= FEWEST_ALIKE * 2:
+    if is_census(estimate) and estimate.n >= FEWEST_ALIKE * 2:
         return Interval(estimate.value, estimate.value)
     if times < 2 or not math.isfinite(estimate.se) or is_census(estimate):
         return Interval(-math.inf, math.inf)

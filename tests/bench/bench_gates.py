@@ -181,7 +181,7 @@ def items_of(values: np.ndarray, weights: np.ndarray | None, clusters: np.ndarra
     unstated = np.full(n, -1)
     ones = np.ones(n) if weights is None else weights
     own = np.arange(n) if clusters is None else clusters
-    return Items(np.arange(n), values, ones, own, unstated, unstated)
+    return Items(np.arange(n), values, ones, own, unstated, unstated, unstated)
 
 
 def estimate(pair: Pair) -> tuple[Estimate, float]:
@@ -403,7 +403,7 @@ def twins(folder: Path, draws: int) -> list[list[str]]:
 
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--draws", type=int, default=1000)
+    options.add_argument("--draws", type=int, default=600)
     options.add_argument("--sizes", type=int, nargs="*", default=list(SIZES))
     options.add_argument("--write", type=Path, help="the document to write the tables into")
     options.add_argument("--twins", type=Path, help="a stored run's folder: only split this")

@@ -249,3 +249,31 @@ def test_a_hundred_thousand_records_over_sixty_tasks_take_no_second():
     start = time.process_time()
     assert len(compare(a, b)) == 61
     assert time.process_time() - start < 1
+
+
+LIKELY = [f"[[-1.{number}, false], [-2.{number}, true]]" for number in range(40)]
+
+
+def test_the_same_log_likelihoods_to_the_last_digit_are_no_sample():
+    values = [1.0, 0.0] * 20
+    one, other = (
+        results(records(values, clusters=[n % 6 for n in range(40)], responses=LIKELY))
+        for _ in range(2)
+    )
+    (row,) = compare(one, other)
+    assert (row.delta.value, row.delta.se, row.delta.shares) == (0.0, 0.0, None)
+    assert (row.low, row.high) == (0.0, 0.0)
+
+
+def test_the_same_choices_by_other_log_likelihoods_are_a_sample():
+    values = [1.0, 0.0] * 20
+    shifted = [text.replace("-1.", "-3.") for text in LIKELY]
+    one, other = (results(records(values, responses=responses)) for responses in (LIKELY, shifted))
+    (row,) = compare(one, other)
+    assert row.delta.se > 0
+
+
+def test_the_same_written_answers_are_a_sample():
+    one, other = (results(records([1.0, 0.0] * 20, responses='["five"]')) for _ in range(2))
+    (row,) = compare(one, other)
+    assert row.delta.se > 0
