@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from written import table, write_section
 
+import pyr.compare.limits as exact
 from pyr.compare import holm, interval
 from pyr.compare.differences import _paired
 from pyr.compare.measures import Items
@@ -401,9 +403,21 @@ def twins(folder: Path, draws: int) -> list[list[str]]:
 # ------------------------------------------------------------------ the command
 
 
+def remember_limits() -> None:
+    """Compute the limits of the same share of as many items only once: a fifth of the time."""
+    for name in ("_exact", "_mid_p_high"):
+        once = lru_cache(maxsize=None)(vars(exact)[name])
+
+        def remembered(share: float, n: float, tail: float, once: Callable = once) -> object:
+            return once(round(share, 12), round(n, 9), tail)
+
+        setattr(exact, name, remembered)
+
+
 def main() -> int:
+    remember_limits()
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--draws", type=int, default=600)
+    options.add_argument("--draws", type=int, default=2000)
     options.add_argument("--sizes", type=int, nargs="*", default=list(SIZES))
     options.add_argument("--write", type=Path, help="the document to write the tables into")
     options.add_argument("--twins", type=Path, help="a stored run's folder: only split this")

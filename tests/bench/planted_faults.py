@@ -61,9 +61,10 @@ TOO_SMALL = {
     "noise of 3%",
     "1 of 9 heads of layer 20 zeroed",
     "tokenizer without its 20,000th merge",
-    "BOS added",
 }
 """Faults that need not fail; the document says why, with the numbers."""
+NEED_MORE = {"digits permuted", "3 of 9 heads of layer 0 zeroed"}
+"""Faults that must fail with more items, and may not pass with the fewest."""
 _CHOICES = ("pyr_pairs", "pyr_words", "pyr_facts", "pyr_arithmetic", "pyr_copy")
 _TEXTS = ("pyr_bpb_prose", "pyr_bpb_stories", "pyr_bpb_python", "pyr_bpb_chat")
 # The fewest on which a copy that changed nothing can pass the smoke gate.
@@ -185,7 +186,8 @@ def main() -> int:
             wrong.append(f"{name}: {cells[1]} as a whole, {cells[3]} in stages")
         if name in HARMLESS and cells[1] != "PASS":
             wrong.append(f"{name} is harmless, and {cells[1]}")
-        if name in DAMAGED and name not in TOO_SMALL and cells[1] != "FAIL":
+        allowed = {"FAIL", "UNCLEAR"} if name in NEED_MORE and not asked.more else {"FAIL"}
+        if name in DAMAGED and name not in TOO_SMALL and cells[1] not in allowed:
             wrong.append(f"{name} is a fault, and {cells[1]}")
     head = ["copy", "verdict", "rules failed", "in stages", "first to fail", "items", "requests"]
     alike = len(rows) - sum("in stages" in each for each in wrong)
