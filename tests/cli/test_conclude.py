@@ -1,0 +1,59 @@
+"""The end of the line: stored checkpoints show how noisy a training is, and means stand for it."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from pyr.cli.conclude import conclude, history_of
+from pyr.schema import Checkpoint, Gate, Record, Rule, Run
+from pyr.store import Store
+
+GATE = Gate(name="keep", keeps=[Rule(measure="quiz/bits", not_worse_by=5.0)])
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Seven checkpoints of one training, their level shaking by more than their items tell."""
+    found = Store(tmp_path)
+    rng = np.random.default_rng(1)
+    for step in range(100, 800, 100):
+        checkpoint = Checkpoint(
+            path="", name=f"m-step{step}", digest=str(step), format="imported", step=step
+        )
+        run = Run(f"m-step{step}", checkpoint, "s", "s", "e", started=f"{step:04}")
+        level = rng.normal(0, 0.5)
+        values = level + rng.normal(0, 0.1, 100)
+        records = [
+            Record("quiz", "bits", str(n), float(v), better="lower") for n, v in enumerate(values)
+        ]
+        with found.begin(run, on_wait=print) as opened:
+            opened.append("harness", records)
+            opened.finish(finished="x", skipped=(), notes=(), data={}, environment={})
+    return found
+
+
+def concluded(store, last="m-step700", **given):
+    run = store.run(last)
+    base = store.run("m-step100")
+    return conclude(store, run, base, GATE, history=history_of(store, run), **given)
+
+
+def test_the_history_in_the_store_shows_the_noise_of_checkpoints(store):
+    sentence = concluded(store).verdict.findings[0].sentence
+    assert "noise of items and of 7 checkpoints" in sentence
+    alone = conclude(store, store.run("m-step700"), store.run("m-step100"), GATE)
+    assert "item noise" in alone.verdict.findings[0].sentence
+
+
+def test_the_mean_of_checkpoints_is_one_candidate_with_less_noise(store):
+    one = concluded(store).report.measures
+    parts = [store.run(f"m-step{step}") for step in (500, 600)]
+    mean = concluded(store, mean_with=parts)
+    assert mean.html.parent.name == "mean-of-3"
+    written = json.loads((mean.html.parent / "verdict.json").read_text())
+    assert written["means"]["m-step700--mean-of-3"] == ["m-step500", "m-step600", "m-step700"]
+    widths = [row.high - row.low for row in (one[0], mean.report.measures[0])]
+    assert widths[1] < widths[0]
