@@ -19,6 +19,7 @@ class Store(ThreadingHTTPServer):
     """Blobs by their id; it does not answer properly `refuse` times, and counts what is asked."""
 
     refuse = 0
+    request_queue_size = 64
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
