@@ -28,6 +28,8 @@ class Keep(Strict):
     """Words that may not stand in the column: a text, or a list of texts."""
     has: list[str] = Field(default_factory=list)
     """Words of which one must."""
+    characters: int = Field(default=0, ge=0)
+    """How long the column's text must be."""
 
 
 class Source(Strict):

@@ -164,6 +164,8 @@ def _kept(value: Any, asked: Keep) -> bool:
     if asked.at_most is not None and not (_number(value) <= asked.at_most):
         return False
     words = str(value or "").lower()
+    if len(words) < asked.characters:
+        return False
     if any(word.lower() in words for word in asked.lacks):
         return False
     return not asked.has or any(word.lower() in words for word in asked.has)

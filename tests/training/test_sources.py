@@ -71,6 +71,12 @@ def test_a_sample_is_a_share_that_follows_from_the_rows(tmp_path: Path) -> None:
     assert fifth == {row["text"] for row in rows(tmp_path, files=["b.jsonl"], sample=0.2)}
 
 
+def test_texts_that_are_too_short_are_left_out(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "four"}\n{"text": "seventeen letters"}\n')
+    found = rows(tmp_path, files=["a.jsonl"], keep={"text": {"characters": 5}})
+    assert [row["text"] for row in found] == ["seventeen letters"]
+
+
 def test_a_call_of_glaives_form_is_the_assistants() -> None:
     call = '{"name": "search", "arguments": {"what": "rice"}}'
     row = {
