@@ -11,6 +11,7 @@ No lm-eval task: tools go through the chat template's own argument.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import math
 import random
@@ -24,11 +25,12 @@ from pydantic import Field
 from pyr import content, mirror
 from pyr.errors import ContentError, DataMissing, MeasureError, UsageError, did_you_mean
 from pyr.probes import Chunk, Subject
+from pyr.probes.needs import Need, no_template
 from pyr.probes.tools.bfcl import bfcl_items
 from pyr.probes.tools.grade import grade
 from pyr.probes.tools.items import Item, calls_only, opening, own_items
 from pyr.probes.tools.prompts import Prompts
-from pyr.schema import Record, Skipped, Strict
+from pyr.schema import Checkpoint, Record, Skipped, Strict
 from pyr.store import Document
 
 _CALL = "<tool_call>"
@@ -73,6 +75,18 @@ class Tools:
         self.name = name
         self.options = content.check(options, ToolsOptions, where=f"probe '{name}'")
 
+    def needs(self, checkpoint: Checkpoint | None, mirror: Path | None) -> Iterator[Need]:
+        """A chat template, the leaderboard's files, xgrammar: each where it is asked for."""
+        if checkpoint and not checkpoint.chat:
+            yield no_template(self.name)
+            return
+        try:
+            self._folder()
+        except DataMissing as missing:
+            yield Need(missing.what, missing.remedy)
+        if self.options.constrained and importlib.util.find_spec("xgrammar") is None:
+            yield Need("xgrammar is not installed.", "pip install 'pyr-lm[grammar]'")
+
     def run(self, subject: Subject) -> Iterator[Chunk]:
         """Of every category its documents, then its records."""
         if not subject.checkpoint.chat:
@@ -112,7 +126,7 @@ class Tools:
             raise DataMissing(
                 "the files of the Berkeley Function-Calling Leaderboard are not on this machine.",
                 where=f"{self.name}.files: {self.options.files or 'not given'}",
-                remedy=f"name their folder: --set {self.name}.files=DIR  (or pass --skip-missing)",
+                remedy=f"name their folder: --set {self.name}.files=DIR",
             )
         return Path(self.options.files)
 

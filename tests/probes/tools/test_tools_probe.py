@@ -185,6 +185,20 @@ def test_the_leaderboards_files_are_missing_with_a_remedy_or_skipped(subject, en
     assert chunk.skipped[0].missing
 
 
+def test_missing_files_are_told_before_anything_is_measured(tmp_path):
+    [need] = Tools({"items": "bfcl_style"}, name="bfcl").needs(None, None)
+    assert need.blocks
+    assert "--set bfcl.files=DIR" in need.remedy
+    there = {"items": "bfcl_style", "files": str(tmp_path)}
+    assert not list(Tools(there, name="bfcl").needs(None, None))
+
+
+def test_a_checkpoint_without_a_template_is_told_that_tools_are_skipped(subject):
+    bare = replace(subject.checkpoint, chat=False)
+    [need] = Tools({}, name="tools").needs(bare, None)
+    assert not need.blocks
+
+
 def test_an_unknown_category_or_option_is_refused(subject, engine):
     with pytest.raises(ContentError) as unknown:
         run({"categories": ["simpel"]}, subject, engine)
