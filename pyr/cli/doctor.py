@@ -13,6 +13,7 @@ from pyr import content
 from pyr.checkpoint import identify
 from pyr.cli import USAGE
 from pyr.cli.eval import local_mirror
+from pyr.cli.settings import settle
 from pyr.probes import make_probe
 from pyr.probes.needs import Need, of_probes
 from pyr.schema import Suite
@@ -24,7 +25,7 @@ _ROOM_BYTES = 1_000_000_000
 def run(options: argparse.Namespace) -> int:
     """One line a thing that is missing; exit code 2 if one of them stops an evaluation."""
     suite_file = content.find(options.suite, kind="suite", folder="evals/suites")
-    suite = content.read(suite_file, Suite)
+    suite = settle(content.read(suite_file, Suite), "fast", options.set).suite
     checkpoint = identify(options.checkpoint) if options.checkpoint else None
     probes = [make_probe(spec) for spec in suite.probes]
     mirror = local_mirror(options.datasets or suite.datasets)

@@ -137,6 +137,7 @@ def _doctor(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("checkpoint", nargs="?", help="its chat template is looked at too")
     verb.add_argument("--suite", default="smoke", help="name or file (default: smoke)")
     verb.add_argument("--datasets", metavar="DIR", help="local mirror of hub data sets")
+    verb.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as of eval")
     _common(verb, "doctor")
 
 

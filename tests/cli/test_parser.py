@@ -19,7 +19,7 @@ OPTIONS = {
     "import": "--tokens-per-step",
     "export": "--llama-cpp --outtype",
     "datasets": "",
-    "doctor": "--suite --datasets",
+    "doctor": "--suite --datasets --set",
     "data": "--output --data --datasets --set",
     "demo": "--output --cache",
     "bisect": "--rule --suite --datasets",

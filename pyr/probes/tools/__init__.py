@@ -83,7 +83,7 @@ class Tools:
         try:
             self._folder()
         except DataMissing as missing:
-            yield Need(missing.what, missing.remedy)
+            yield Need(f"{missing.what} ({missing.where})", _name_files(self.name))
         if self.options.constrained and importlib.util.find_spec("xgrammar") is None:
             yield Need("xgrammar is not installed.", "pip install 'pyr-lm[grammar]'")
 
@@ -126,7 +126,7 @@ class Tools:
             raise DataMissing(
                 "the files of the Berkeley Function-Calling Leaderboard are not on this machine.",
                 where=f"{self.name}.files: {self.options.files or 'not given'}",
-                remedy=f"name their folder: --set {self.name}.files=DIR",
+                remedy=f"{_name_files(self.name)}  (or pass --skip-missing)",
             )
         return Path(self.options.files)
 
@@ -162,6 +162,10 @@ class Tools:
                 records += _graded(group, task, each, text, suffix="_constrained")
         yield Chunk(records=records)
         subject.progress(task, len(asked), len(asked))
+
+
+def _name_files(probe: str) -> str:
+    return f"name their folder: --set {probe}.files=DIR"
 
 
 def _ask_in_order(
