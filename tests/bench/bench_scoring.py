@@ -167,7 +167,7 @@ def stock_flops(asked: Asked, fast: FastLM, batch_size: int) -> float:
         batches = [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
     else:
         encoded = fast.encode_pairs([each.args for each in asked.instances])
-        inputs = {tuple(context + answer[:-1]) for _, context, answer in encoded}
+        inputs = {(*context, *answer[:-1]) for _, context, answer in encoded}
         lengths = sorted((min(len(each), fast.max_length) for each in inputs), reverse=True)
         batches = [
             lengths[start : start + batch_size] for start in range(0, len(lengths), batch_size)
