@@ -20,12 +20,13 @@ class Score:
 
 
 def grade(item: Item, text: str) -> dict[str, Score]:
-    """The scores of an answer by metric; `exact` is 1 where it does all that the item asks.
+    """The scores of an answer by metric; `exact` is 1 where it says all that the item asks.
 
     Where a call is asked for: `format_valid`, `name_right`, `arguments_right`, `exact`. Elsewhere
-    only a plain answer is right, and `called` says that a call was made; where the answer of a
-    tool is to be told, it must say what that was. `malformed` is an attempt at a call that cannot
-    be read.
+    only a plain answer is right, and `called` says that a call was made: it is `exact` where it
+    tells what a tool has answered, and `abstained` where there is nothing to say, which is kept
+    apart because a model that never calls does it always. `malformed` is an attempt at a call
+    that cannot be read.
     """
     answer = parse(text)
     scores = _called(item, answer) if item.expected else _not_called(item, answer, text)
@@ -55,7 +56,7 @@ def _not_called(item: Item, answer: Answer, text: str) -> dict[str, Score]:
     plain = answer.state == "plain" and bool(text.strip())
     said = all(_holds(text, each) for each in item.says)
     return {
-        "exact": Score(float(plain and said)),
+        "exact" if item.says else "abstained": Score(float(plain and said)),
         "called": Score(float(answer.state == "call"), "lower"),
     }
 

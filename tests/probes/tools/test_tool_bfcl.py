@@ -73,7 +73,7 @@ def test_an_irrelevant_question_expects_no_call_even_where_it_offers_no_tool(tmp
     (tmp_path / "irrelevance.jsonl").write_text(lines(rows))
     items = bfcl_items(tmp_path)
     assert [(item.expected, item.gold, item.wrong_names) for item in items] == [([], "", ())] * 2
-    assert grade(items[1], "I cannot do that.")["exact"].value == 1
+    assert grade(items[1], "I cannot do that.")["abstained"].value == 1
 
 
 def test_types_become_those_of_json_schema_and_names_stay():

@@ -109,12 +109,12 @@ NOT_PLAIN = [
 
 @pytest.mark.parametrize("text", PLAIN)
 def test_a_plain_answer_is_right_where_no_call_is_called_for(text):
-    assert scores(NONE, text) == {"exact": 1, "called": 0, "malformed": 0}
+    assert scores(NONE, text) == {"abstained": 1, "called": 0, "malformed": 0}
 
 
 @pytest.mark.parametrize("text", NOT_PLAIN)
 def test_neither_a_call_nor_an_attempt_nor_silence_is_an_abstention(text):
-    assert scores(NONE, text)["exact"] == 0
+    assert scores(NONE, text)["abstained"] == 0
 
 
 TELLS = [
@@ -177,9 +177,9 @@ def test_the_three_states_of_an_answer_are_told_apart():
     states = [scores(NONE, text) for text in (call("get_time"), "<tool_call>", "No.")]
     assert [state["called"] for state in states] == [1, 0, 0]
     assert [state["malformed"] for state in states] == [0, 1, 0]
-    assert [state["exact"] for state in states] == [0, 0, 1]
+    assert [state["abstained"] for state in states] == [0, 0, 1]
 
 
 def test_what_is_better_lower_says_so():
     better = {metric: score.better for metric, score in grade(NONE, "No.").items()}
-    assert better == {"exact": "higher", "called": "lower", "malformed": "lower"}
+    assert better == {"abstained": "higher", "called": "lower", "malformed": "lower"}

@@ -46,7 +46,7 @@ def test_the_right_answer_of_every_item_is_graded_exact():
 def test_a_call_is_wrong_where_none_is_called_for_and_a_plain_answer_is_right():
     for item in of(*ABSTAINING):
         assert not item.expected
-        assert grade(item, "I have no tool for that.")["exact"].value == 1
+        assert grade(item, "I have no tool for that.")["abstained"].value == 1
 
 
 def test_what_a_worked_turn_says_is_never_the_answer():

@@ -20,12 +20,12 @@ from pyr.probes.tools.prompts import Prompts
 from pyr.schema import ProbeSpec, Suite
 
 FOLDER = Path(__file__).parents[3] / "evals" / "tasks" / "pyr_tools"
-EVERY = {"exact", "malformed"}
-CALLING = EVERY | {"format_valid", "name_right", "arguments_right"}
+EVERY = {"malformed"}
+CALLING = EVERY | {"exact", "format_valid", "name_right", "arguments_right"}
 METRICS = {
-    "irrelevant": EVERY | {"called", "restraint"},
-    "missing": EVERY | {"called", "restraint"},
-    "response": EVERY | {"called", "gold_bpb"},
+    "irrelevant": EVERY | {"abstained", "called", "restraint"},
+    "missing": EVERY | {"abstained", "called", "restraint"},
+    "response": EVERY | {"exact", "called", "gold_bpb"},
     "multiple": CALLING | {"gold_bpb", "name_margin", "name_choice"},
     "parallel": CALLING | {"gold_bpb", "name_margin", "name_choice"},
     "simple": CALLING | {"gold_bpb", "name_margin", "name_choice"},
@@ -101,11 +101,9 @@ def test_a_call_that_is_as_likely_either_way_shows_half_restraint(subject, engin
 
 def test_a_plain_answer_is_right_only_where_no_call_is_called_for(subject, engine):
     found = records(run({"limit": 2}, subject, engine))
-    exact = {record.task: record.value for record in found if record.metric == "exact"}
-    assert {task for task, value in exact.items() if value} == {
-        "pyr_tools_irrelevant",
-        "pyr_tools_missing",
-    }
+    right = {record.task for record in found if record.metric == "abstained" and record.value}
+    assert right == {"pyr_tools_irrelevant", "pyr_tools_missing"}
+    assert not [record for record in found if record.metric == "exact" and record.value]
 
 
 def test_prompts_that_do_not_fit_are_told(subject, engine):
