@@ -55,7 +55,8 @@ class Grammars:
         Raises UsageError without xgrammar, ContentError for a tag that it cannot compile.
         """
         xgrammar = _xgrammar()
-        written = json.dumps(structural_tag, sort_keys=True)
+        # Not sorted: the order of a schema's properties is the order that they are asked for in.
+        written = json.dumps(structural_tag)
         if written not in self._known:
             try:
                 self._known[written] = self._compiler.compile_structural_tag(written)

@@ -85,7 +85,7 @@ class Tools:
         except DataMissing as missing:
             yield Need(f"{missing.what} ({missing.where})", _name_files(self.name))
         if self.options.constrained and importlib.util.find_spec("xgrammar") is None:
-            yield Need("xgrammar is not installed.", "pip install 'pyr-lm[grammar]'")
+            yield Need("xgrammar is not installed", "pip install 'pyr-lm[grammar]'")
 
     def run(self, subject: Subject) -> Iterator[Chunk]:
         """Of every category its documents, then its records."""
