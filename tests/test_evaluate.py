@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from pyr.checkpoint import identify
+from pyr.errors import DataMissing
 from pyr.evaluate import Conditions, evaluate, suite_digest
 from pyr.probes import Chunk, Subject
 from pyr.schema import ProbeSpec, Record, Run, Suite
@@ -51,6 +52,21 @@ def nan_into(folder: Path, name: str) -> None:
     tensors = load_file(file)
     tensors[name].view(-1)[3] = float("nan")
     save_file(tensors, file, metadata={"format": "pt"})
+
+
+def test_what_a_later_probe_lacks_is_said_before_the_first_one_runs(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    public = {"families": ["hellaswag"], "tasks": ["hellaswag"]}
+    lacking = ProbeSpec(probe="harness", options=public)
+    suite = Suite(name="lacking", probes=[*COUNTING.probes, lacking])
+    (tmp_path / "hub").mkdir()
+    Counting.runs = 0
+    with pytest.raises(DataMissing, match="Rowan/hellaswag"):
+        evaluate(
+            identify(tiny_checkpoint), suite, Store(tmp_path), Conditions(mirror=tmp_path / "hub")
+        )
+    assert Counting.runs == 0
 
 
 def test_evaluating_twice_is_free(tiny_checkpoint: Path, tmp_path: Path) -> None:
