@@ -17,7 +17,7 @@ from pyr.gate.obstacles import FEWEST_ALIKE, Bench
 from pyr.gate.rules import Demand, is_census
 from pyr.schema import Comparison, Estimate
 
-FIRST = 64
+FIRST = 32
 """Items a task in the first stage; each later one doubles what was asked."""
 SPENT_EARLY = 0.2
 """The share of the error that bounds before the last item may use."""

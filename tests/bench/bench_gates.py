@@ -228,8 +228,9 @@ def wide(rows: Sequence[Sequence[str]], draws: int) -> list[str]:
         return []
     cells = "; ".join(f"{row[0]}, n={row[1]} ({row[2]} changed)" for row in over)
     return [
-        "Wider than promised, more than 96% coverage, as whole answers allow no finer limits where "
-        f"so few changed: {cells}."
+        "Wider than promised, more than 96% coverage: whole answers allow no finer limits where so "
+        "few changed, and where fewer than 30 clusters changed, clusters are taken to change as "
+        f"wholes: {cells}."
     ]
 
 
@@ -331,7 +332,7 @@ def shifted(draw: Draw, by: float) -> Draw:
 
 
 def looks(total: int) -> list[int]:
-    """How many items have been asked at the end of every stage: 64, 128, ... all."""
+    """How many items have been asked at the end of every stage: 32, 64, ... all."""
     return [*(FIRST * 2**k for k in range(30) if FIRST * 2**k < total), total]
 
 

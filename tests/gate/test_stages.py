@@ -38,7 +38,7 @@ def in_stages(candidate, baseline, gate=KEEP):
 def test_a_great_loss_fails_in_the_first_stage():
     good, bad = results(drawn(0.9, 2000, 1)), results(drawn(0.2, 2000, 2), name="bad")
     asked, verdict = in_stages(bad, good)
-    assert (asked, verdict.state) == ({"arc": (64, 2000)}, "fail")
+    assert (asked, verdict.state) == ({"arc": (32, 2000)}, "fail")
 
 
 def test_no_change_passes_early():
