@@ -30,6 +30,7 @@ bench: .venv/.ready
 	.venv/bin/python tests/bench/bench_overhead.py $(CHECKPOINT) --datasets $(DATASETS) --narrow --limit 100
 	.venv/bin/python tests/bench/bench_generation.py $(CHECKPOINT) --items 16 --max-gen-toks 64
 	.venv/bin/python tests/bench/bench_training.py
+	.venv/bin/python -m pytest -m slow -s tests/tokenization/test_tokenizer_bars.py
 
 parity: .venv/.ready
 	.venv/bin/python tests/bench/parity.py $(CHECKPOINT) --datasets $(DATASETS)
