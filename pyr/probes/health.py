@@ -100,15 +100,19 @@ def _tensors(subject: Subject) -> Iterator[tuple[str, Any]]:
 
 
 def _tied(subject: Subject) -> Iterator[Record]:
-    """Where a config ties the output head to the embedding, a file that holds both holds one."""
-    if subject.checkpoint.format != "safetensors" or not _opened(subject.lm):
+    """Where a config ties the output head to the embedding, a file that holds both holds one.
+
+    Said of every model, so that one whose weights were untied compares with the one before.
+    """
+    if not _opened(subject.lm):
         return
-    if not subject.lm.model.config.get_text_config().tie_word_embeddings:
-        return
-    ends = ("lm_head.weight", "embed_tokens.weight")
-    held = [tensor for name, tensor in _tensors(subject) if name.endswith(ends)]
-    differ = len(held) == 2 and not held[0].equal(held[1])
-    fault = "the config ties them, and the file holds two that differ" if differ else ""
+    tied = subject.lm.model.config.get_text_config().tie_word_embeddings
+    fault = ""
+    if tied and subject.checkpoint.format == "safetensors":
+        ends = ("lm_head.weight", "embed_tokens.weight")
+        held = [tensor for name, tensor in _tensors(subject) if name.endswith(ends)]
+        if len(held) == 2 and not held[0].equal(held[1]):
+            fault = "the config ties them, and the file holds two that differ"
     yield _check("tied_weights", "output head and embedding", fault)
 
 

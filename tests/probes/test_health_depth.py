@@ -88,3 +88,12 @@ def test_tied_weights_that_differ_are_broken(subject: Subject, checkpoint_copy: 
     tensors["lm_head.weight"] = tensors["model.embed_tokens.weight"].clone()
     save_file(tensors, file, metadata={"format": "pt"})
     assert broken(examine(subject, checkpoint_copy)) == {}
+
+
+def test_untied_weights_have_their_check_too(subject: Subject, checkpoint_copy: Path) -> None:
+    """A copy whose weights were untied compares with a baseline that ties them."""
+    config = json.loads((checkpoint_copy / "config.json").read_text())
+    assert not config.get("tie_word_embeddings")
+    found = examine(subject, checkpoint_copy).records
+    checks = [each for each in found if each.metric == "tied_weights"]
+    assert [each.value for each in checks] == [1]
