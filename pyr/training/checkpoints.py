@@ -9,7 +9,6 @@ read back and found as it was written.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -17,6 +16,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from pyr.training.files import fsync, sha256
 
 MARKER = "complete.json"
 WRITING = ".writing"
@@ -41,20 +42,20 @@ def publish(phase: Path, step: int, *, about: Mapping[str, Any]) -> Saved:
     _seal(aside, {"step": step, **about})
     shutil.rmtree(folder, ignore_errors=True)
     aside.rename(folder)
-    _fsync(phase)
+    fsync(phase)
     return Saved(folder, step, {"step": step, **about})
 
 
 def _seal(folder: Path, about: Mapping[str, Any]) -> None:
     files = sorted(file for file in folder.rglob("*") if file.is_file() and file.name != MARKER)
     for file in files:
-        _fsync(file)
-    digests = {str(file.relative_to(folder)): _sha256(file) for file in files}
+        fsync(file)
+    digests = {str(file.relative_to(folder)): sha256(file) for file in files}
     marker = folder / MARKER
     body = json.dumps({**about, "files": digests}, indent=2, sort_keys=True) + "\n"
     marker.write_text(body, encoding="utf-8")
-    _fsync(marker)
-    _fsync(folder)
+    fsync(marker)
+    fsync(folder)
 
 
 def faults(folder: Path) -> list[str]:
@@ -68,7 +69,7 @@ def faults(folder: Path) -> list[str]:
         file = folder / name
         if not file.is_file():
             wrong.append(f"{name} is missing")
-        elif _sha256(file) != digest:
+        elif sha256(file) != digest:
             wrong.append(f"{name} is not what was written")
     return wrong
 
@@ -125,7 +126,7 @@ def conclude(phase: Path, saved: Saved) -> Saved:
     about = {key: value for key, value in saved.about.items() if key != "files"}
     _seal(aside, about)
     aside.rename(phase / FINAL)
-    _fsync(phase)
+    fsync(phase)
     return Saved(phase / FINAL, saved.step, about)
 
 
@@ -145,19 +146,3 @@ def _steps(phase: Path) -> list[int]:
 def _marker(folder: Path) -> dict[str, Any]:
     marker: dict[str, Any] = json.loads((folder / MARKER).read_text(encoding="utf-8"))
     return marker
-
-
-def _sha256(file: Path) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -10,6 +10,7 @@ from typing import Any
 
 from pyr.errors import StoreError
 from pyr.schema import Strict, Suite
+from pyr.training.files import sha256
 from pyr.training.model import ModelFile
 from pyr.training.recipe import Phase
 
@@ -60,8 +61,8 @@ class Order(Strict):
             "data": [
                 [portion.name, portion.weight, files[portion.name]] for portion in self.sources
             ],
-            "tokenizer": _sha256(self.tokenizer / "tokenizer.json"),
-            "rows": _sha256(self.rows_file) if self.rows_file else "",
+            "tokenizer": sha256(self.tokenizer / "tokenizer.json"),
+            "rows": sha256(self.rows_file) if self.rows_file else "",
             "start": self.start_digest,
         }
         return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()
@@ -94,7 +95,3 @@ def digest_of(folder: Path) -> str:
     if not file.is_file():
         return ""
     return str(json.loads(file.read_text(encoding="utf-8")).get("digest", ""))
-
-
-def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()

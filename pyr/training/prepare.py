@@ -19,6 +19,7 @@ import numpy as np
 from pyr.errors import ContentError, DataMissing
 from pyr.training import shards, sources
 from pyr.training.encode import Encoder
+from pyr.training.files import sha256
 from pyr.training.recipe import Curriculum, Phase, Source
 from pyr.training.shards import Encoded, Shards
 
@@ -106,7 +107,7 @@ def _prepare_source(source: Source, phase: Phase, curriculum: Curriculum, kitche
         about=lambda: {
             **about,
             "source": source.model_dump(mode="json", exclude_defaults=True),
-            "tokenizer": _sha256(tokenizer / "tokenizer.json"),
+            "tokenizer": sha256(tokenizer / "tokenizer.json"),
             "rows": asdict(counted),
             "held_out_texts": held,
         },
@@ -142,15 +143,11 @@ def _key(
         "seed": places.seed if source.invent else None,
         "chat": phase.stage == "sft",
         "held_out": phase.held_out,
-        "tokenizer": _sha256(tokenizer / "tokenizer.json"),
+        "tokenizer": sha256(tokenizer / "tokenizer.json"),
         "blocked": hashlib.sha256(b"".join(sorted(kitchen.blocked))).hexdigest(),
         "format": shards.FORMAT,
     }
     return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()[:10]
-
-
-def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _encoded(

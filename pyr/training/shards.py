@@ -12,7 +12,6 @@ written aside and renamed: it is complete or absent.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -25,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyr.errors import ContentError, DataMissing
+from pyr.training.files import fsync, sha256
 
 FORMAT = 1
 SHARD_TOKENS = 100_000_000
@@ -149,7 +149,7 @@ def write(
         writer.close()
     finally:
         writer.shut()
-    files = {file.name: _sha256(file) for file in sorted(aside.iterdir())}
+    files = {file.name: sha256(file) for file in sorted(aside.iterdir())}
     manifest = {
         "format": FORMAT,
         "chat": chat,
@@ -167,10 +167,10 @@ def write(
     body = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
     (aside / MANIFEST).write_text(body, encoding="utf-8")
     for file in aside.iterdir():
-        _fsync(file)
+        fsync(file)
     shutil.rmtree(folder, ignore_errors=True)
     aside.rename(folder)
-    _fsync(folder.parent)
+    fsync(folder.parent)
 
 
 class _Writer:
@@ -245,7 +245,7 @@ def verify(folder: Path) -> list[str]:
         file = folder / name
         if not file.is_file():
             wrong.append(f"{name} is missing")
-        elif _sha256(file) != digest:
+        elif sha256(file) != digest:
             wrong.append(f"{name} is not what was written: its sha256 differs")
     return wrong
 
@@ -258,19 +258,3 @@ def require_uint16(vocabulary: int, where: Path) -> None:
             where=str(where),
             remedy="use a smaller vocabulary",
         )
-
-
-def _sha256(file: Path) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -67,7 +67,7 @@ def test_the_log_has_a_line_for_every_step(whole: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "call"), [("_seal", 1), ("_seal", 2), ("_fsync", 20), ("prune", 2), ("conclude", 1)]
+    ("name", "call"), [("_seal", 1), ("_seal", 2), ("fsync", 20), ("prune", 2), ("conclude", 1)]
 )
 def test_a_phase_broken_off_while_saving_ends_in_the_same_weights(
     fresh: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, call: int

@@ -6,8 +6,8 @@ cells of the pack are told apart.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +18,7 @@ from transformers import AttentionInterface
 
 from pyr.engines.fast.plan import Pack
 
-_NAME = "pyr_packed"
-
-_OTHER_ATTENTION = ("sliding_window", "softcap", "s_aux", "position_bias")
+OTHER_ATTENTION = ("sliding_window", "softcap", "s_aux", "position_bias")
 """What some models hand to the attention function and this one does not do."""
 
 
@@ -68,7 +66,7 @@ def attend(
     query: [1, heads, T, D]; key, value: [1, kv_heads, spine + T, D]. Gives [1, T, heads, D].
     Raises UnsupportedAttention for what is not plain causal attention.
     """
-    other = [name for name in _OTHER_ATTENTION if kwargs.get(name) is not None]
+    other = [name for name in OTHER_ATTENTION if kwargs.get(name) is not None]
     if packed_cells is None or attention_mask is not None or other:
         raise UnsupportedAttention(", ".join(other) or "it does not pass the cells on")
     grouped = query.shape[1] != key.shape[1]
@@ -98,12 +96,20 @@ def attend(
 
 
 @contextmanager
-def packed_attention(model: Any) -> Iterator[None]:
-    """Let `model` use `attend` inside the block; outside, it is as it was."""
-    AttentionInterface.register(_NAME, attend)
+def attending_by(model: Any, name: str, function: Callable[..., Any]) -> Iterator[None]:
+    """Let `model` attend by `function` inside the block; outside, it is as it was.
+
+    name: under which transformers knows the function.
+    """
+    AttentionInterface.register(name, function)
     before = model.config._attn_implementation
-    model.set_attn_implementation(_NAME)
+    model.set_attn_implementation(name)
     try:
         yield
     finally:
         model.set_attn_implementation(before)
+
+
+def packed_attention(model: Any) -> AbstractContextManager[None]:
+    """Let `model` attend to packs inside the block."""
+    return attending_by(model, "pyr_packed", attend)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -19,14 +19,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import AttentionInterface
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
-from pyr.engines.fast.attention import UnsupportedAttention
+from pyr.engines.fast.attention import OTHER_ATTENTION, UnsupportedAttention, attending_by
 from pyr.engines.fast.blocks import Block, Row
-
-_NAME = "pyr_slots"
-_OTHER_ATTENTION = ("sliding_window", "softcap", "s_aux", "position_bias")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,22 +121,15 @@ def _attend(
     query: [B, Q, L, D]; key, value: [B, H, L, D], the new tokens alone. Gives [B, L, Q, D].
     Raises UnsupportedAttention for what is not plain causal attention.
     """
-    other = [name for name in _OTHER_ATTENTION if kwargs.get(name) is not None]
+    other = [name for name in OTHER_ATTENTION if kwargs.get(name) is not None]
     if slot_pass is None or attention_mask is not None or other:
         raise UnsupportedAttention(", ".join(other) or "it does not pass the slots on")
     return slot_pass.attend(module.layer_idx, query, key, value, scaling), None
 
 
-@contextmanager
-def slot_attention(model: Any) -> Iterator[None]:
-    """Let `model` attend to slots inside the block; outside, it is as it was."""
-    AttentionInterface.register(_NAME, _attend)
-    before = model.config._attn_implementation
-    model.set_attn_implementation(_NAME)
-    try:
-        yield
-    finally:
-        model.set_attn_implementation(before)
+def slot_attention(model: Any) -> AbstractContextManager[None]:
+    """Let `model` attend to slots inside the block."""
+    return attending_by(model, "pyr_slots", _attend)
 
 
 class Slots:
