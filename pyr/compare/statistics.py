@@ -21,6 +21,8 @@ _GRADES = 420
 """Values are grades if they are multiples of 1/420 in 0 to 1: halves up to sevenths."""
 _FEW = 30
 """Below so many clusters that changed, their design effect is not known, but assumed."""
+_ALIKE = 0.5
+"""The intra-class correlation then assumed: more than any planted fault showed (docs/gates.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ def shares(
     The items count for sum(w)^2 / sum(w^2) (Kish 1965), divided by their design effect: the
     clustered variance over that of right and wrong answers (Rao & Scott 1992, Biometrics 48). Where
     fewer than 30 clusters changed, that ratio is too uncertain to be believed when it is small:
-    it is at least 1, and at least the mean size of a cluster, as if clusters changed as a whole.
+    it is at least that of an intra-class correlation of 0.5 (Kish 1965, 5.4).
     """
     gained = float(np.average(np.maximum(changes, 0), weights=weights))
     lost = float(np.average(np.maximum(-changes, 0), weights=weights))
@@ -104,7 +106,7 @@ def shares(
     effect = max(1e-6, clustered / plain) if plain > 0 else 1.0
     moved = changes != (1 if gained > 0.5 and not paired else 0)
     if _fewer_than(_FEW, clusters[moved], alone=error.clusters == len(changes)):
-        effect = max(1.0, effect, _mean_size(clusters))
+        effect = max(effect, _assumed_effect(clusters))
     return Shares(gained, lost if paired else None, n / effect)
 
 
@@ -112,11 +114,19 @@ def _fewer_than(few: int, clusters: Codes, *, alone: bool) -> bool:
     return len(clusters) < few or (not alone and len(np.unique(clusters)) < few)
 
 
-def _mean_size(clusters: Codes) -> float:
-    """Mean size of the cluster that an item is in; items pooled by task stand alone."""
+def expected_effect(clusters: Codes, changed: float) -> float:
+    """The design effect of `shares`, where this share of the items changes, each for itself."""
+    sizes = np.unique(clusters, return_counts=True)[1]
+    moved = float(np.sum(1 - (1 - changed) ** sizes))
+    return 1.0 if moved >= _FEW else _assumed_effect(clusters)
+
+
+def _assumed_effect(clusters: Codes) -> float:
+    """1 + (m - 1) _ALIKE, m the mean size of an item's cluster; 1 for items pooled by task."""
     sizes = np.unique(clusters[clusters >= 0], return_counts=True)[1]
     alone = int((clusters < 0).sum())
-    return float((np.sum(sizes**2) + alone) / len(clusters))
+    size = float((np.sum(sizes**2) + alone) / len(clusters))
+    return 1 + (size - 1) * _ALIKE
 
 
 # ------------------------------------------------------------------ many tests

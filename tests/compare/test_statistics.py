@@ -10,7 +10,7 @@ from scipy import stats
 
 from pyr.compare import benjamini_hochberg, holm, interval
 from pyr.compare.limits import one_sided_p, p_value
-from pyr.compare.statistics import ratio, shares, spread
+from pyr.compare.statistics import expected_effect, ratio, shares, spread
 from pyr.schema import Estimate, Noise, Shares
 
 
@@ -95,11 +95,30 @@ def test_clusters_that_change_as_a_whole_count_once():
     assert found.n == pytest.approx(200, rel=0.01)
 
 
-def test_few_changes_in_clusters_are_taken_for_whole_clusters():
+def test_few_changes_in_clusters_are_taken_for_half_alike():
     changes = np.zeros(1000)
     changes[0] = -1
     found = share_of(changes, np.repeat(np.arange(200), 5))
-    assert found.n == pytest.approx(200)
+    assert found.n == pytest.approx(1000 / (1 + 4 * 0.5))
+
+
+def test_few_clusters_that_change_as_a_whole_count_once_too():
+    changes = np.zeros(1000)
+    changes[:25] = -1
+    found = share_of(changes, np.repeat(np.arange(200), 5))
+    assert found.n == pytest.approx(200, rel=0.05)
+
+
+@pytest.mark.parametrize(("size", "effect"), [(1, 1.0), (8, 1 + 7 * 0.5), (25, 1.0)])
+def test_the_expected_effect_is_that_of_shares_at_random_changes(size, effect):
+    rng = np.random.default_rng(size)
+    clusters = np.repeat(np.arange(41), size)
+    assert expected_effect(clusters, 0.1) == pytest.approx(effect)
+    n = [
+        share_of(rng.choice([0.0, 1.0, -1.0], 41 * size, p=[0.9, 0.05, 0.05]), clusters).n
+        for _ in range(200)
+    ]
+    assert 41 * size / float(np.median(n)) == pytest.approx(effect, rel=0.15)
 
 
 def test_items_pooled_by_task_are_independent_while_few_change():
