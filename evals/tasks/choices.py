@@ -9,12 +9,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A prompt, its right answer and the wrong ones; `cluster` names what it shares with others."""
+    """A prompt, its right answer and the wrong ones.
+
+    cluster: what it shares with others, where that is one of many that could have been asked about
+    (a relation): such items count together. kind: its kind, where these kinds are all that the task
+    is about and its items are drawn one by one from a kind: a stratum, in which each item counts.
+    """
 
     prompt: str
     right: str
     wrong: Sequence[str]
     cluster: str = ""
+    kind: str = ""
 
 
 def balanced(rng: random.Random, questions: Sequence[Question]) -> list[dict[str, object]]:
@@ -29,6 +35,7 @@ def _document(rng: random.Random, question: Question, place: int) -> dict[str, o
     choices = rng.sample(list(question.wrong), len(question.wrong))
     choices.insert(place, question.right)
     document: dict[str, object] = {"prompt": question.prompt, "choices": choices, "gold": place}
-    if question.cluster:
-        document["cluster"] = question.cluster
+    for name, shared in (("cluster", question.cluster), ("kind", question.kind)):
+        if shared:
+            document[name] = shared
     return document

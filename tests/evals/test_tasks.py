@@ -6,9 +6,11 @@ import json
 import re
 import subprocess
 import sys
+import zlib
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 TASKS = Path(__file__).parents[2] / "evals" / "tasks"
@@ -37,7 +39,9 @@ CHOICE = [
 GROUPS = ["pyr_instruct"]
 SINGLE = [task for task in LEAST_ITEMS if task not in GROUPS]
 BPB = [task for task in LEAST_ITEMS if task.startswith("pyr_bpb_")]
-CLUSTERED = [task for task in LEAST_ITEMS if task not in (*BPB, "pyr_words")]
+STRATA = ["pyr_arithmetic", "pyr_copy"]
+"""Their kinds are all that they are about: no clusters."""
+CLUSTERED = [task for task in LEAST_ITEMS if task not in (*BPB, *STRATA, "pyr_words")]
 
 
 def documents(task: str) -> list[dict]:
@@ -54,6 +58,26 @@ def rendered() -> dict[str, str]:
     )
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=TASKS, capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def drawn_anew() -> dict[str, list[list[dict]]]:
+    """A hundred sets of each task that other seeds would have given."""
+    program = (
+        "import importlib, json, random, sys;"
+        "made = lambda task, seed: importlib.import_module(f'{task}.generate')"
+        ".items(random.Random(f'{task} {seed}'));"
+        "sets = {task: [made(task, seed) for seed in range(100)] for task in sys.argv[1:]};"
+        "print(json.dumps(sets))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *STRATA],
+        cwd=TASKS,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return json.loads(done.stdout)
 
@@ -112,6 +136,40 @@ def test_items_that_share_something_name_their_cluster(task):
     clusters = Counter(document["cluster"] for document in documents(task))
     assert len(clusters) >= 8
     assert min(clusters.values()) >= 4
+
+
+@pytest.mark.parametrize("task", STRATA)
+def test_kinds_have_equally_many_items_and_are_no_clusters(task):
+    items = documents(task)
+    assert len(set(Counter(item["kind"] for item in items).values())) == 1
+    assert not any("cluster" in item for item in items)
+
+
+# A stranger's scores of an item: of its kind, its answer, its question, its words, its examples.
+SCORES = {
+    "kind": lambda item: item["kind"],
+    "answer": lambda item: item["choices"][item["gold"]],
+    "seven": lambda item: "7" in item["choices"][item["gold"]],
+    "question": lambda item: item["prompt"].splitlines()[-1],
+    "word": lambda item: item["prompt"].split()[0],
+    "example": lambda item: item["prompt"].splitlines()[0],
+}
+
+
+@pytest.mark.parametrize("task", STRATA)
+def test_items_drawn_anew_differ_no_more_than_independent_ones(task, drawn_anew):
+    """What allows an error without clusters: of 100 sets by other seeds, whatever scores them."""
+    for name, score in SCORES.items():
+        scores = np.array(
+            [
+                [zlib.crc32(repr(score(item)).encode()) % 1000 for item in items[:128]]
+                for items in drawn_anew[task]
+            ]
+        )
+        errors = scores.std(axis=1, ddof=1) / np.sqrt(scores.shape[1])
+        spread = scores.mean(axis=1).std(ddof=1) / np.sqrt(np.mean(errors**2))
+        # 99.9% of such ratios are below sqrt(chi2(99) / 99).
+        assert spread < 1.22, name
 
 
 @pytest.mark.parametrize("task", CHOICE)
@@ -195,14 +253,14 @@ def test_counted_things_are_counted_right():
 
 def test_looked_up_values_stand_beside_their_key():
     for item in documents("pyr_copy"):
-        if item["cluster"] == "lookup":
+        if item["kind"] == "lookup":
             answer = f"{item['prompt'].splitlines()[-1]} {item['choices'][item['gold']]}"
             assert item["prompt"].splitlines().count(answer) == 1
 
 
 def test_reversed_lists_are_reversed():
     for item in documents("pyr_copy"):
-        if item["cluster"] == "reverse_words":
+        if item["kind"] == "reverse_words":
             listed = item["prompt"].splitlines()[-2].removeprefix("List: ").split()
             assert item["choices"][item["gold"]].split() == listed[::-1]
 

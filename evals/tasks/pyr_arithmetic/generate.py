@@ -31,7 +31,8 @@ def _distinct(rng: random.Random, kind: Kind) -> list[Question]:
         asked, right, wrong = kind(rng)
         if asked not in questions:
             prompt = _solved(rng, kind, asked) + asked
-            questions[asked] = Question(prompt, right, rng.sample(wrong, 3), kind.__name__)
+            wrong = rng.sample(wrong, 3)
+            questions[asked] = Question(prompt, right, wrong, kind=kind.__name__)
     return list(questions.values())
 
 

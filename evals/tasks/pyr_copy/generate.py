@@ -31,7 +31,7 @@ def _distinct(rng: random.Random, kind: Task) -> list[Question]:
         prompt, right, wrong = kind(rng)
         if kind in SHOWN:
             prompt = "".join(_shown(*kind(rng)[:2]) for _ in range(2)) + prompt
-        questions[prompt] = Question(prompt, right, wrong, kind.__name__)
+        questions[prompt] = Question(prompt, right, wrong, kind=kind.__name__)
     return list(questions.values())
 
 
