@@ -45,16 +45,18 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def resolutions(gate: Gate, suite: Suite, store: Store) -> dict[str, Resolution]:
-    """What is known of every measure: from the newest training in the store, else from limits."""
+    """What is known of every measure: from the newest training in the store, else from items."""
     from pyr.evaluate import suite_digest
+    from pyr.probes.own_items import clusters
 
+    before = from_limits(suite, gate, clusters(suite))
     digest = suite_digest(suite)
     runs = [run for run in store.runs() if run.finished and run.suite_digest == digest]
     if not runs:
-        return from_limits(suite, gate)
+        return before
     newest = store.results(runs[-1])
     same = [store.results(run) for run in runs if run.engine == runs[-1].engine]
-    return {**from_limits(suite, gate), **from_history(trail(newest, same))}
+    return {**before, **from_history(trail(newest, same))}
 
 
 def _state(checks: Sequence[Check]) -> State:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
 import numpy as np
 
 from pyr.compare import COUNTED, compare, noise_reach, reach, trail, with_noise
+from pyr.compare.statistics import expected_effect
 from pyr.errors import ContentError
 from pyr.gate.rules import is_relative
 from pyr.gate.sentences import rule_in_words
@@ -26,6 +27,8 @@ POWER = 0.8
 """How often an unchanged skill must pass its rule."""
 CHANGED = 0.1
 """The share of answers that two neighbouring checkpoints are taken to differ in, unmeasured."""
+
+_ASSUMED = f"assumed: {100 * CHANGED:.0f}% of the answers change"
 
 Said = Literal["resolves", "cannot resolve", "unknown"]
 
@@ -38,6 +41,8 @@ class Resolution:
     """A difference of nothing, with the errors that it is expected to have."""
     source: str
     """Where they come from: measured, or assumed."""
+    clusters: Sequence[str] = ()
+    """Of all the items that there are, in the order asked, as `assumed` takes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,8 @@ class Check:
     """Items that would resolve the margin; None where no number would, or it is not known."""
     source: str
     part: str = ""
+    no_number: str = ""
+    """Why no number of items would resolve it."""
 
 
 def from_history(runs: Sequence[Results]) -> dict[str, Resolution]:
@@ -81,34 +88,61 @@ def from_history(runs: Sequence[Results]) -> dict[str, Resolution]:
     }
 
 
-def assumed(n: int, clusters: int | None = None) -> Resolution:
-    """What `n` right or wrong answers would resolve, a tenth of them changed."""
-    units = clusters or n
-    shares = Shares(CHANGED / 2, CHANGED / 2, units)
-    error = Estimate(0.0, math.sqrt(CHANGED / units), n, units, shares=shares)
-    return Resolution(error, f"assumed: {100 * CHANGED:.0f}% of the answers change")
+def assumed(n: int, clusters: Sequence[str] | None = None) -> Resolution:
+    """What `n` right or wrong answers would resolve, a tenth of them changed, each for itself.
+
+    clusters: of all the items that there are, "" for one that stands alone; None if the items are
+    not known.
+    """
+    if clusters is None:
+        said = "in items taken to be independent"
+        return Resolution(_tenth_changed(n, n), f"{_ASSUMED}, {said}")
+    error = _in_clusters(clusters[:n])
+    said = f"in {error.clusters:,} clusters" if any(clusters) else "in independent items"
+    return Resolution(error, f"{_ASSUMED}, {said}", clusters)
 
 
-def from_limits(suite: Suite, gate: Gate) -> dict[str, Resolution]:
-    """What the suite's own limits say of the gate's accuracies, before any run: as `assumed`."""
+def _in_clusters(clusters: Sequence[str]) -> Estimate:
+    alone = [name or str(place) for place, name in enumerate(clusters)]
+    codes = np.unique(alone, return_inverse=True)[1].astype(np.int64)
+    effect = expected_effect(codes, CHANGED)
+    return replace(_tenth_changed(len(codes), len(codes) / effect), clusters=int(codes.max()) + 1)
+
+
+def _tenth_changed(n: int, independent: float) -> Estimate:
+    """A difference of nothing over `n` items that count for so many independent ones."""
+    shares = Shares(CHANGED / 2, CHANGED / 2, independent)
+    return Estimate(0.0, math.sqrt(CHANGED / independent), n, n, shares=shares)
+
+
+def from_limits(
+    suite: Suite, gate: Gate, clusters: Mapping[str, Sequence[str]]
+) -> dict[str, Resolution]:
+    """What the suite's items say of the gate's accuracies, before any run: as `assumed`.
+
+    clusters: of every item, by task, where the items are known without a model. Of other tasks the
+    suite's own limits are the number of items.
+    """
     limits = _limits(suite)
     named = {(rule.measure, *rule.measure.rpartition("/")[::2]) for rule in gate.rules}
-    return {
-        measure: assumed(limits[task])
-        for measure, task, metric in sorted(named)
-        if task in limits and metric.partition("_")[0] == "acc"
-    }
+    found = {}
+    for measure, task, metric in sorted(named):
+        of_task = clusters.get(task)
+        n = limits.get(task) or len(of_task or ())
+        if task in limits and n and metric.partition("_")[0] == "acc":
+            found[measure] = assumed(n, of_task)
+    return found
 
 
-def _limits(suite: Suite) -> dict[str, int]:
-    """The most items of every task that the suite names with a limit."""
-    found: dict[str, int] = {}
+def _limits(suite: Suite) -> dict[str, int | None]:
+    """The most items of every task that the suite names; None without a limit."""
+    found: dict[str, int | None] = {}
     for spec in suite.probes:
         for entry in spec.options.get("tasks", ()):
             task = {"task": entry} if isinstance(entry, str) else entry
             limit = task.get("limit", spec.options.get("limit"))
-            if limit is not None and "task" in task:
-                found[task["task"]] = int(limit)
+            if "task" in task:
+                found[task["task"]] = int(limit) if limit is not None else None
     return found
 
 
@@ -141,7 +175,7 @@ def remedy(found: Check) -> str:
     """What would make the rule one that can be resolved."""
     wider = f"allow {_rounded_up(found.finest or 0):g}"
     if found.n_needed is None:
-        return f"{wider}; more items would not do, as the checkpoints themselves differ by more"
+        return f"{wider}; more items would not do, as {found.no_number}"
     return f"{wider}, or measure {found.n_needed:,} items"
 
 
@@ -156,15 +190,17 @@ def _checks(rule: Rule, known: Mapping[str, Resolution], tail: float, part: str)
         finest = finest_margin(error, tail)
         margin = rule.not_worse_by
         bad = margin is not None and finest > margin
+        needed = _needed(known[name], margin, tail) if bad and margin else None
         yield Check(
             measure=name,
             rule=words,
             said="cannot resolve" if bad else "resolves",
             finest=finest if is_relative(rule) else _half(error, tail),
             n=error.n,
-            n_needed=_needed(error, margin, tail) if bad and margin else None,
+            n_needed=needed,
             source=known[name].source,
             part=part,
+            no_number=_no_number(known[name]) if bad and needed is None else "",
         )
     if not matched and not rule.measure.startswith("health/"):
         yield Check(rule.measure, words, "unknown", None, 0, None, "never measured", part)
@@ -183,9 +219,16 @@ def _half(error: Estimate, tail: float) -> float:
     return math.hypot(reach(error, tail, "below"), noise_reach(error.noise, tail))
 
 
-def _needed(error: Estimate, margin: float, tail: float) -> int | None:
-    """The items at which the finest margin is `margin`, by bisection; None if none would do."""
-    if error.n == 0 or finest_margin(_times(error, 1e6), tail) > margin:
+def _needed(known: Resolution, margin: float, tail: float) -> int | None:
+    """The items at which the finest margin is `margin`, by bisection; None if none would do.
+
+    Where all the items are known, those that are there, ten by ten.
+    """
+    error = known.error
+    for n in range(error.n + 10 - error.n % 10, len(known.clusters) + 1, 10):
+        if finest_margin(_in_clusters(known.clusters[:n]), tail) <= margin:
+            return n
+    if known.clusters or error.n == 0 or finest_margin(_times(error, 1e6), tail) > margin:
         return None
     low, high = 1.0, 1e6
     for _ in range(60):
@@ -193,6 +236,12 @@ def _needed(error: Estimate, margin: float, tail: float) -> int | None:
         coarse = finest_margin(_times(error, middle), tail) > margin
         low, high = (middle, high) if coarse else (low, middle)
     return _rounded(float(error.n * high))
+
+
+def _no_number(known: Resolution) -> str:
+    if known.clusters:
+        return f"all {len(known.clusters):,} that there are do not"
+    return "the checkpoints themselves differ by more"
 
 
 def _times(error: Estimate, factor: float) -> Estimate:

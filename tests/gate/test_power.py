@@ -142,8 +142,39 @@ def test_a_suites_limits_are_the_items_of_its_accuracies():
             for name in ("arc/acc_norm", "piqa/acc", "arc/bits_per_byte", "other/acc")
         ],
     )
-    found = power.from_limits(suite, gate)
+    found = power.from_limits(suite, gate, {})
     assert {name: each.error.n for name, each in found.items()} == {
         "arc/acc_norm": 100,
         "piqa/acc": 50,
     }
+
+
+def cloned(size, count):
+    """Items of `count` clusters in a fair order, `size` of each."""
+    return [f"c{number}" for _ in range(size) for number in range(count)]
+
+
+def test_known_items_are_counted_with_their_clusters():
+    suite = Suite.model_validate(
+        {"name": "s", "probes": [{"probe": "harness", "tasks": ["arc", {"task": "quiz"}]}]}
+    )
+    gate = Gate(
+        name="g", keeps=[Rule(measure=f"{task}/acc", not_worse_by=0.1) for task in ("arc", "quiz")]
+    )
+    found = power.from_limits(suite, gate, {"arc": cloned(8, 20), "quiz": [""] * 50})
+    assert (found["arc/acc"].error.n, found["arc/acc"].error.clusters) == (160, 20)
+    assert found["arc/acc"].error.shares.n == pytest.approx(160 / (1 + 7 * 0.5))
+    assert "in 20 clusters" in found["arc/acc"].source
+    assert found["quiz/acc"].error == power.assumed(50).error
+    assert "independent items" in found["quiz/acc"].source
+
+
+def test_more_items_are_named_only_where_they_are_there():
+    suite = {"arc/acc": power.assumed(200, cloned(30, 50))}
+    found = only(keeps(margin=0.06), suite)
+    assert found.said == "cannot resolve"
+    # From here on thirty clusters are expected to change, and need no assumption.
+    assert 45 * 9 < found.n_needed < 50 * 10
+    few = only(keeps(margin=0.06), {"arc/acc": power.assumed(200, cloned(30, 16))})
+    assert few.n_needed is None
+    assert "all 480 that there are do not" in power.remedy(few)
