@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ _TOKENIZER_FILES = (
 )
 _TEMPLATE_FILES = ("chat_template.jinja", "chat_template.json")
 _CONFIG_FILES = ("config.json", "generation_config.json")
+MARKER = "complete.json"
+"""What `pyr train` writes last into a checkpoint: where in which training it stands."""
 
 
 def identify(path: Path | str, *, allow_pickle: bool = False) -> Checkpoint:
@@ -45,6 +47,13 @@ def identify(path: Path | str, *, allow_pickle: bool = False) -> Checkpoint:
     if path.is_file():
         return _identify_gguf(path)
     return _identify_folder(path, allow_pickle=allow_pickle)
+
+
+def marked(folder: Path) -> dict[str, Any]:
+    """The recipe, phase, step and tokens that `pyr train` marked; empty for other checkpoints."""
+    file = folder / MARKER
+    about = _read_json(file) if file.is_file() else {}
+    return about if {"recipe", "phase", "step", "tokens"} <= about.keys() else {}
 
 
 # ------------------------------------------------------------------ folders
@@ -67,14 +76,16 @@ def _identify_folder(folder: Path, *, allow_pickle: bool) -> Checkpoint:
     }
     state_file = folder / "trainer_state.json"
     state = _read_json(state_file) if state_file.is_file() else {}
+    mark = marked(folder)
     return Checkpoint(
         path=str(folder),
-        name=_name(folder),
+        name=_name(folder, mark),
         digest=_combine(digests),
         format="pickle" if pickled else "safetensors",
         digests=digests,
-        step=state.get("global_step"),
-        tokens=state.get("num_input_tokens_seen") or None,
+        phase=mark.get("phase", ""),
+        step=mark.get("step", state.get("global_step")),
+        tokens=mark.get("tokens") or state.get("num_input_tokens_seen") or None,
         chat=_has_template(folder),
     )
 
@@ -223,9 +234,15 @@ def _gguf_has_template(file: Path) -> bool:
 # ------------------------------------------------------------------ small parts
 
 
-def _name(folder: Path) -> str:
-    """The folder's name; a Trainer's `checkpoint-N` takes its parent's name before it."""
+def _name(folder: Path, mark: Mapping[str, Any]) -> str:
+    """The folder's name; a Trainer's `checkpoint-N` takes its parent's name before it.
+
+    A checkpoint of `pyr train` is called as its pulses and its phase's result are.
+    """
     folder = folder.resolve()
+    if mark:
+        phase = f"{mark['recipe']}-{mark['phase']}"
+        return f"{phase}-{mark['step']}" if folder.name.startswith("checkpoint-") else phase
     if folder.name.startswith("checkpoint-") and folder.parent.name:
         return f"{folder.parent.name}-{folder.name}"
     return folder.name or "root"

@@ -59,6 +59,24 @@ def test_a_trainers_folder_gives_step_tokens_and_the_name_of_its_run(
     )
 
 
+@pytest.mark.parametrize(
+    ("folder", "name"), [("checkpoint-40", "tiny-base-2-40"), ("final", "tiny-base-2")]
+)
+def test_a_checkpoint_of_pyr_train_is_called_as_its_pulses_and_its_result_are(
+    checkpoint_copy: Path, folder: str, name: str
+) -> None:
+    mark = {"recipe": "tiny", "phase": "base-2", "step": 40, "tokens": 9000, "files": {}}
+    (checkpoint_copy / "complete.json").write_text(json.dumps(mark))
+    found = identify(checkpoint_copy.rename(checkpoint_copy.with_name(folder)))
+    assert (found.name, found.phase, found.step, found.tokens) == (name, "base-2", 40, 9000)
+
+
+@pytest.mark.parametrize("body", ["{}", '{"files": {}, "step": 3}'])
+def test_another_programs_marker_says_nothing(checkpoint_copy: Path, body: str) -> None:
+    (checkpoint_copy / "complete.json").write_text(body)
+    assert identify(checkpoint_copy).phase == ""
+
+
 def test_a_chat_template_is_seen_in_its_file_and_in_the_tokenizer_config(
     checkpoint_copy: Path,
 ) -> None:

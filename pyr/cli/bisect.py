@@ -8,11 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from pyr import content
-from pyr.checkpoint import identify
-from pyr.cli.eval import measure
-from pyr.compare import compare, lineage
+from pyr.checkpoint import MARKER, identify, marked
+from pyr.cli.eval import local_mirror, measure
+from pyr.cli.settings import settle
+from pyr.compare import compare, lineage, training
+from pyr.engines.resident import Resident
 from pyr.errors import UsageError
 from pyr.evaluate import Conditions
 from pyr.gate import judge
@@ -20,6 +23,9 @@ from pyr.gate.bisect import bisect, read_rule
 from pyr.report.outline import title
 from pyr.schema import Run, State, Suite
 from pyr.store import Store
+
+Axis = Literal["step", "tokens"]
+"""How far a training had come: steps of one phase, or tokens of all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,59 +72,98 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _way(options: argparse.Namespace, store: Store) -> list[_Stop]:
-    """From the good to the bad checkpoint, by step: folders beside them, or stored runs."""
-    good, bad = Path(options.good), Path(options.bad)
-    if (good / "config.json").is_file() and (bad / "config.json").is_file():
-        return _folders(options, store, good, bad)
-    return _stored(store, store.run(options.good), store.run(options.bad))
+    """From the good to the bad checkpoint: folders, evaluated when asked for, or stored runs."""
+    good, bad = Path(options.good).resolve(), Path(options.bad).resolve()
+    if not ((good / "config.json").is_file() and (bad / "config.json").is_file()):
+        return _stored(store, store.run(options.good), store.run(options.bad))
+    suite_file = content.find(options.suite, kind="suite", folder="evals/suites")
+    settled = settle(content.read(suite_file, Suite), options.engine, options.set)
+    conditions = Conditions(
+        settings=settled.engine,
+        mirror=local_mirror(options.datasets or settled.suite.datasets),
+        opener=Resident(),
+    )
+
+    def evaluated(folder: Path) -> Run:
+        checkpoint = identify(folder, allow_pickle=settled.allow_pickle)
+        return measure(checkpoint, settled.suite, store, conditions)
+
+    return [_Stop(each.name, partial(evaluated, each)) for each in _folders(good, bad)]
 
 
 def _stored(store: Store, good: Run, bad: Run) -> list[_Stop]:
-    start, end = good.checkpoint.step, bad.checkpoint.step
+    """Runs of one phase, or of all phases of a training, under one suite."""
+    across = training(good.checkpoint) and good.checkpoint.phase != bad.checkpoint.phase
+    axis: Axis = "tokens" if across else "step"
+    start, end = _place(good, axis), _place(bad, axis)
     if start is None or end is None or start >= end:
         raise UsageError(
             "the bad checkpoint does not come after the good one.",
-            where=f"steps {start} and {end}",
-            remedy="name the earlier one first; both must know their step",
+            where=f"{axis} {start} and {end}",
+            remedy=f"name the earlier one first; both must know their {axis}",
         )
+    family = training if across else lineage
     between = [
         each
         for each in store.runs()
         if each.finished
         and not each.asked
         and (each.suite_digest, each.engine) == (good.suite_digest, good.engine)
-        and lineage(each.checkpoint) == lineage(good.checkpoint)
-        and start < (each.checkpoint.step or 0) < end
+        and family(each.checkpoint) == family(good.checkpoint)
+        and start < (_place(each, axis) or 0) < end
     ]
-    between.sort(key=lambda each: each.checkpoint.step or 0)
+    between.sort(key=lambda each: _place(each, axis) or 0)
     return [_Stop(each.id, partial(store.run, each.id)) for each in (good, *between, bad)]
 
 
-def _folders(options: argparse.Namespace, store: Store, good: Path, bad: Path) -> list[_Stop]:
-    """Checkpoint folders beside the two, evaluated when they are asked for."""
-    siblings = sorted(
-        (folder for folder in good.resolve().parent.glob("checkpoint-*") if _step(folder)),
-        key=_step,
-    )
-    if bad.resolve() not in siblings or good.resolve() not in siblings:
+def _place(run: Run, axis: Axis) -> int | None:
+    return run.checkpoint.tokens if axis == "tokens" else run.checkpoint.step
+
+
+def _folders(good: Path, bad: Path) -> list[Path]:
+    """The checkpoints beside the two, or those of all phases between theirs, each place once."""
+    phases = {good.parent, bad.parent}
+    axis: Axis = "step"
+    if len(phases) > 1:
+        axis = "tokens"
+        found = good.parent.parent.glob("*/*/" + MARKER)
+        # An attempt that was laid aside bears another name than its phase.
+        phases = {each.parents[1] for each in found if _phase(each.parent) == each.parts[-3]}
+    beside = [each for phase in sorted(phases) for each in phase.glob("*") if _is_stop(each)]
+    places: dict[int, Path] = {}
+    for folder in (good, bad, *sorted(beside)):
+        # A phase's result is its last checkpoint over again.
+        places.setdefault(_reached(folder, axis) or 0, folder)
+    start, end = _reached(good, axis), _reached(bad, axis)
+    if not start or not end or {good.parent, bad.parent} - phases:
         raise UsageError(
             "the two checkpoints are not of one training.",
-            where=f"looked for checkpoint-N folders in: {good.resolve().parent}",
-            remedy="name two of its checkpoint-N folders, or two stored runs",
+            where=f"looked beside: {good} and {bad}",
+            remedy="name two checkpoint-N folders of one folder, two checkpoints of one "
+            "`pyr train`, or two stored runs",
         )
-    first, last = siblings.index(good.resolve()), siblings.index(bad.resolve())
-    if first >= last:
-        raise UsageError("the bad checkpoint does not come after the good one.")
-    suite_file = content.find(options.suite, kind="suite", folder="evals/suites")
-    suite = content.read(suite_file, Suite)
-    conditions = Conditions(mirror=Path(options.datasets).resolve() if options.datasets else None)
-
-    def evaluated(folder: Path) -> Run:
-        return measure(identify(folder), suite, store, conditions)
-
-    return [_Stop(folder.name, partial(evaluated, folder)) for folder in siblings[first : last + 1]]
+    if start >= end:
+        raise UsageError(
+            "the bad checkpoint does not come after the good one.",
+            where=f"{axis} {start} and {end}",
+            remedy="name the earlier one first",
+        )
+    return [places[place] for place in sorted(places) if start <= place <= end]
 
 
-def _step(folder: Path) -> int:
+def _is_stop(folder: Path) -> bool:
+    named = folder.name.startswith("checkpoint-") or bool(marked(folder))
+    return named and (folder / "config.json").is_file()
+
+
+def _phase(folder: Path) -> str:
+    return str(marked(folder).get("phase", ""))
+
+
+def _reached(folder: Path, axis: Axis) -> int | None:
+    """The step, or the tokens of all phases; None where nothing tells."""
+    mark = marked(folder)
+    if mark:
+        return int(mark[axis])
     number = folder.name.rpartition("-")[2]
-    return int(number) if number.isdigit() and (folder / "config.json").is_file() else 0
+    return int(number) if axis == "step" and number.isdigit() else None

@@ -216,11 +216,13 @@ def _gate(verb: argparse.ArgumentParser) -> None:
 
 
 def _bisect(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("good", help="checkpoint-N folder or stored run that passes")
-    verb.add_argument("bad", help="a later one that fails")
+    verb.add_argument("good", help="checkpoint folder or stored run that passes")
+    verb.add_argument("bad", help="a later one that fails, of the same phase or a later one")
     verb.add_argument("--rule", required=True, metavar="RULE", help='"sciq/acc not_worse_by 0.03"')
     verb.add_argument("--suite", default="smoke", help="for folders: name or file")
     verb.add_argument("--datasets", metavar="DIR", help="local mirror of hub data sets")
+    verb.add_argument("--engine", default="fast", help="as of pyr eval (default: fast)")
+    verb.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     _common(verb, "bisect")
 
 
@@ -228,7 +230,7 @@ def _noise(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("checkpoint", nargs="+", help="neighbours in order; the last is measured")
     verb.add_argument("--suite", default="smoke", help="name or file (default: smoke)")
     verb.add_argument("--datasets", metavar="DIR", help="local mirror of hub data sets")
-    verb.add_argument("--engine", default="reference", help="reference or module:function")
+    verb.add_argument("--engine", default="fast", help="as of pyr eval (default: fast)")
     verb.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     _common(verb, "noise")
 

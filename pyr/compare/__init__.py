@@ -26,7 +26,7 @@ from pyr.compare.limits import (
     reach,
 )
 from pyr.compare.measures import COUNTED, estimate
-from pyr.compare.noise import lineage, trail, with_noise
+from pyr.compare.noise import lineage, trail, training, with_noise
 from pyr.compare.reliability import Mark, Reliability, reliabilities, reliability
 from pyr.compare.statistics import benjamini_hochberg, holm
 
@@ -54,5 +54,6 @@ __all__ = [
     "reliabilities",
     "reliability",
     "trail",
+    "training",
     "with_noise",
 ]

@@ -26,8 +26,21 @@ _NUMBER = re.compile(r"[-_]?(?:step|checkpoint)[-_]?\d+.*$")
 
 
 def lineage(checkpoint: Checkpoint) -> tuple[str, str]:
-    """What the checkpoints of one training have in common: the phase, the name up to the step."""
-    return checkpoint.phase, _NUMBER.sub("", checkpoint.name)
+    """What the checkpoints of one phase have in common: the phase, the name up to the step."""
+    name = checkpoint.name
+    if checkpoint.phase and checkpoint.step is not None:
+        name = name.removesuffix(f"-{checkpoint.step}")
+    return checkpoint.phase, _NUMBER.sub("", name)
+
+
+def training(checkpoint: Checkpoint) -> str:
+    """What the checkpoints of all phases of one training have in common: the recipe's name.
+
+    Empty for a checkpoint that knows no phase.
+    """
+    if not checkpoint.phase:
+        return ""
+    return re.sub(rf"-{re.escape(checkpoint.phase)}(-\d+)?$", "", checkpoint.name)
 
 
 def trail(candidate: Results, history: Sequence[Results]) -> list[Results]:

@@ -8,15 +8,14 @@ take part as long as they asked the same documents.
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import pandas as pd
 
-from pyr.compare import OTHER_DOCUMENTS, averaged, compare
-from pyr.schema import Checkpoint, Comparison, Run
+from pyr.compare import OTHER_DOCUMENTS, averaged, compare, training
+from pyr.schema import Comparison, Run
 from pyr.store import Results
 
 METRIC = "bits_per_byte"
@@ -59,16 +58,6 @@ class Matrix:
     rows: tuple[Row, ...]
     left_out: int
     """Checkpoints inside phases that are not shown."""
-
-
-def training(checkpoint: Checkpoint) -> str:
-    """What the checkpoints of all phases of one training have in common: the recipe's name.
-
-    Empty for a checkpoint that knows no phase.
-    """
-    if not checkpoint.phase:
-        return ""
-    return re.sub(rf"-{re.escape(checkpoint.phase)}(-\d+)?$", "", checkpoint.name)
 
 
 def relatives(candidate: Run, runs: Sequence[Run]) -> list[Run]:

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pyr.checkpoint import MARKER
 from pyr.training.files import fsync, sha256
 
-MARKER = "complete.json"
 WRITING = ".writing"
 FINAL = "final"
 _ONLY_FOR_RESUMING = ("optimizer", "scheduler", "scaler", "rng_state", "training_args")

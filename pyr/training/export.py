@@ -8,12 +8,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from pyr.checkpoint import MARKER
 from pyr.compare import compare
 from pyr.errors import UsageError
 from pyr.schema import Comparison
 from pyr.store import Results
 
-_LEFT_BEHIND = ("trainer_state.json", "complete.json")
+_LEFT_BEHIND = ("trainer_state.json", MARKER)
 
 
 def to_folder(checkpoint: Path, folder: Path, results: Sequence[Results], *, name: str) -> Path:

@@ -1,15 +1,20 @@
-"""``pyr bisect`` over stored runs."""
+"""``pyr bisect`` over stored runs, and over the folders of a training."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pyr.cli import bisect
+from pyr.cli import bisect, main
 from pyr.errors import UsageError
-from pyr.schema import Aggregate, Checkpoint, Run
+from pyr.probes import Chunk, Subject
+from pyr.schema import Aggregate, Checkpoint, Record, Run
 from pyr.store import Store
 
 SCORES = {1000: 0.40, 2000: 0.41, 3000: 0.40, 4000: 0.30, 5000: 0.29, 6000: 0.28}
@@ -62,3 +67,82 @@ def test_good_comes_before_bad(store):
 def test_a_way_without_a_fall_has_no_first_bad_checkpoint(store):
     with pytest.raises(UsageError, match="nothing to find"):
         asked(store, "m-step1000", "m-step3000")
+
+
+# ------------------------------------------------------------------ several phases
+
+
+def test_stored_runs_of_several_phases_lie_by_their_tokens(store, capsys):
+    for place, score in enumerate([0.4, 0.41, 0.3, 0.29]):
+        phase, step = f"base-{place // 2 + 1}", 10 * (place % 2 + 1)
+        name = f"tiny-{phase}-{step}"
+        checkpoint = Checkpoint("", name, name, "imported", {}, phase, step, 100 * (place + 1))
+        with store.begin(Run(name, checkpoint, "s", "s", "e", started=name), on_wait=print) as run:
+            run.put_aggregates([Aggregate("arc", "acc", score, 0.005, n=5000)])
+            run.finish(finished="x", skipped=(), notes=(), data={}, environment={})
+    asked(store, "tiny-base-1-10", "tiny-base-2-20")
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("last that passes:  tiny-base-1-20, 200 tokens")
+    assert said[1].startswith("first that fails:  tiny-base-2-10, 300 tokens")
+
+
+class Falling:
+    """Loses its answers after 250 tokens."""
+
+    def __init__(self, options: dict[str, Any], *, name: str) -> None:
+        self.name = name
+
+    def run(self, subject: Subject) -> Iterator[Chunk]:
+        right = 190 if (subject.checkpoint.tokens or 0) <= 250 else 100
+        yield Chunk(records=[Record("quiz", "acc", str(n), float(n < right)) for n in range(200)])
+
+
+@pytest.fixture
+def trained(tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a training in two phases, with an attempt that was laid aside."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    (tmp_path / "falling.yaml").write_text("probes: [{probe: 'test_bisect_verb:Falling'}]")
+    places = [
+        ("base-1/checkpoint-10", "base-1", 100),
+        ("base-1/checkpoint-20", "base-1", 200),
+        ("base-1/final", "base-1", 200),
+        ("base-1--0a1b/checkpoint-30", "base-1", 300),
+        ("base-2/checkpoint-10", "base-2", 300),
+        ("base-2/checkpoint-20", "base-2", 400),
+        ("base-2/final", "base-2", 400),
+    ]
+    for place, phase, tokens in places:
+        folder = tmp_path / "out" / place
+        shutil.copytree(tiny_checkpoint, folder)
+        (folder / "generation_config.json").write_text(json.dumps({"max_length": tokens}))
+        step = (tokens - 1) % 200 // 100 * 10 + 10
+        mark = {"recipe": "tiny", "phase": phase, "step": step, "tokens": tokens}
+        (folder / "complete.json").write_text(json.dumps(mark))
+    return tmp_path / "out"
+
+
+def folders(trained: Path, good: str, bad: str) -> int:
+    suite = trained.parent / "falling.yaml"
+    return main(
+        ["bisect", str(trained / good), str(trained / bad)]
+        + ["--rule", "quiz/acc not_worse_by 0.1", "--suite", str(suite)]
+        + ["--store", str(trained.parent / "store"), "--set", "device=cpu"]
+    )
+
+
+def test_a_fall_is_found_across_the_phases_of_a_training(trained, capsys):
+    assert folders(trained, "base-1/checkpoint-10", "base-2/final") == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "last that passes:  tiny-base-1-20, 200 tokens"
+    assert said[1] == "first that fails:  tiny-base-2-10, 300 tokens"
+    assert said[-1].endswith("(3 of 4 checkpoints judged)")
+
+
+def test_folders_of_different_trainings_are_not_on_one_way(trained, capsys):
+    assert folders(trained, "base-1--0a1b/checkpoint-30", "base-2/final") == 2
+    assert "not of one training" in capsys.readouterr().err
+
+
+def test_the_earlier_folder_comes_first(trained, capsys):
+    assert folders(trained, "base-2/final", "base-1/final") == 2
+    assert "does not come after" in capsys.readouterr().err

@@ -22,7 +22,7 @@ OPTIONS = {
     "doctor": "--suite --datasets --set",
     "data": "--output --data --datasets --set",
     "demo": "--output --cache",
-    "bisect": "--rule --suite --datasets",
+    "bisect": "--rule --suite --datasets --engine --set",
     "noise": "--suite --datasets --engine --set",
     "gate accept": "--gate",
     "gate check": "--suite --history",

@@ -10,7 +10,7 @@ import pytest
 from factories_stats import a_run, published, records, results
 from scipy import stats
 
-from pyr.compare import compare, interval, lineage, trail, with_noise
+from pyr.compare import compare, interval, lineage, trail, training, with_noise
 from pyr.schema import Aggregate, Checkpoint, Estimate
 
 
@@ -43,6 +43,17 @@ def noise_of(runs):
 def test_checkpoints_of_one_training_share_their_name_up_to_the_step(name, stem):
     found = Checkpoint(path="", name=name, digest="", format="safetensors", phase="base")
     assert lineage(found) == ("base", stem)
+
+
+@pytest.mark.parametrize("name", ["tiny-base-1-50", "tiny-base-1"])
+def test_a_pulse_and_its_phases_result_are_of_one_phase_and_one_training(name):
+    found = Checkpoint(path="", name=name, digest="", format="safetensors", phase="base-1", step=50)
+    assert lineage(found) == ("base-1", "tiny-base-1")
+    assert training(found) == "tiny"
+
+
+def test_a_checkpoint_without_a_phase_knows_no_training():
+    assert training(Checkpoint(path="", name="a-1", digest="", format="safetensors")) == ""
 
 
 def test_the_noise_is_that_about_a_straight_line():

@@ -10,7 +10,7 @@ from factories_report import a_run, results, rows
 
 from pyr.compare import compare
 from pyr.report import outline, page
-from pyr.report.forgetting import ROWS_SHOWN, matrix, relatives, training
+from pyr.report.forgetting import ROWS_SHOWN, matrix, relatives
 from pyr.store import Results
 
 DOMAINS = ("held_out_base-1", "held_out_base-2")
@@ -109,7 +109,6 @@ def test_the_relatives_are_the_runs_of_one_recipe_before_it(way: list[Results]) 
         "tiny-base-1-50",
         "tiny-base-1-100",
     ]
-    assert training(way[0].run.checkpoint) == "tiny"
     assert relatives(a_run("plain"), runs) == []
 
 
