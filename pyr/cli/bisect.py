@@ -6,7 +6,7 @@ import argparse
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Literal
 
@@ -41,14 +41,15 @@ def run(options: argparse.Namespace) -> int:
     gate = read_rule(options.rule)
     store = Store(options.store)
     way = _way(options, store)
-    good = store.results(way[0].run())
+    run_of = cache(lambda position: way[position].run())
+    good = store.results(run_of(0))
 
     def state(position: int) -> State:
-        found = store.results(way[position].run())
+        found = store.results(run_of(position))
         return judge(gate, found, good, compare(found, good)).findings[0].state
 
     turn = bisect(len(way), state)
-    before, after = way[turn.last_good].run(), way[turn.first_bad].run()
+    before, after = run_of(turn.last_good), run_of(turn.first_bad)
     between = turn.first_bad - turn.last_good - 1
     if options.json:
         found = {

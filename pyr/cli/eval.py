@@ -45,9 +45,12 @@ def run(options: argparse.Namespace) -> int:
     return max((show(each, as_json=options.json) for each in concluded), key=[0, 3, 1].index)
 
 
-def measure(checkpoint: Checkpoint, suite: Suite, store: Store, conditions: Conditions) -> Run:
-    """`evaluate` with its progress shown on stderr."""
-    with shown(f"{checkpoint.name} under suite {suite.name}") as seen:
+def measure(
+    checkpoint: Checkpoint, suite: Suite, store: Store, conditions: Conditions, *, how: str = ""
+) -> Run:
+    """`evaluate` with its progress shown on stderr. how: what is unlike the other runs, if any."""
+    title = f"{checkpoint.name} under suite {suite.name}"
+    with shown(f"{title}, {how}" if how else title) as seen:
         seen_here = replace(conditions, progress=seen.progress, say=seen.say)
         return evaluate(checkpoint, suite, store, seen_here)
 

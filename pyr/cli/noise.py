@@ -33,13 +33,15 @@ def run(options: argparse.Namespace) -> int:
     )
     root = Path(options.store)
 
-    def results(checkpoint: Checkpoint, conditions: Conditions, folder: Path) -> Results:
+    def results(
+        checkpoint: Checkpoint, conditions: Conditions, folder: Path, how: str = ""
+    ) -> Results:
         store = Store(folder)
-        return store.results(measure(checkpoint, settled.suite, store, conditions))
+        return store.results(measure(checkpoint, settled.suite, store, conditions, how=how))
 
     neighbours = [results(each, plain, root) for each in checkpoints]
     variants = {
-        name: results(checkpoints[-1], conditions, root / "noise" / name.replace(" ", "-"))
+        name: results(checkpoints[-1], conditions, root / "noise" / name.replace(" ", "-"), name)
         for name, conditions in _variants(plain).items()
     }
     found = jitter(neighbours[-1], variants, neighbours)
@@ -72,5 +74,6 @@ def _variants(plain: Conditions) -> dict[str, Conditions]:
 def _line(found: Jitter) -> str:
     parts = [f"{name} {delta:.2g}" for name, delta in found.arithmetic.items()]
     if found.neighbours is not None:
-        parts.append(f"neighbours \u00b1{found.neighbours:.2g}")
+        of = f", noise of {found.checkpoints} checkpoints in it" if found.checkpoints else ""
+        parts.append(f"neighbours \u00b1{found.neighbours:.2g}{of}")
     return f"{found.measure}  smallest {found.smallest:.2g}  ({', '.join(parts)})"

@@ -227,7 +227,7 @@ def _bisect(verb: argparse.ArgumentParser) -> None:
 
 
 def _noise(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("checkpoint", nargs="+", help="neighbours in order; the last is measured")
+    verb.add_argument("checkpoint", nargs="+", help="neighbours in order, best five or more")
     verb.add_argument("--suite", default="smoke", help="name or file (default: smoke)")
     verb.add_argument("--datasets", metavar="DIR", help="local mirror of hub data sets")
     verb.add_argument("--engine", default="fast", help="as of pyr eval (default: fast)")
