@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 import struct
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,18 +15,6 @@ from pyr.schema import Checkpoint
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
-
-_LOADING_ERRORS = (
-    OSError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    RuntimeError,
-    ImportError,
-    struct.error,
-)
-"""What transformers raises for files that are damaged or do not belong together."""
 
 
 def open_reference(checkpoint: Checkpoint, settings: EngineSettings) -> LM:
@@ -55,12 +45,11 @@ def _quiet_bar(*arguments: Any, **options: Any) -> Any:
 def load_model(checkpoint: Checkpoint, settings: EngineSettings) -> tuple[Any, Any]:
     """The transformers model (in eval mode, on its device) and its tokenizer.
 
-    Raises CheckpointError if a tensor is missing or of the wrong shape: transformers would fill
-    it with random numbers and score those.
+    Raises CheckpointError if config, weights and tokenizer are not of one model: transformers would
+    fill a tensor that is missing with random numbers, leave out a layer, and score that.
     """
     import torch
     import transformers
-    from safetensors import SafetensorError
 
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
@@ -75,41 +64,84 @@ def load_model(checkpoint: Checkpoint, settings: EngineSettings) -> tuple[Any, A
             folder,
             dtype=getattr(torch, settings.dtype),
             output_loading_info=True,
+            ignore_mismatched_sizes=True,
             use_safetensors=checkpoint.format == "safetensors" or None,
             **where,
         )
-    except (*_LOADING_ERRORS, SafetensorError) as error:
+    except _loading_errors() as error:
         raise _loading_failed(path, error) from error
-    missing = sorted(loading["missing_keys"])
-    if missing:
-        raise CheckpointError(
-            f"{len(missing)} tensors are missing from the weights: {', '.join(missing[:3])}",
-            where=str(path),
-            remedy="the config is of another model, or the save was cut short: save it again",
-        )
+    _refuse_misfits(path, loading, used=model.state_dict())
     return model.to(settings.device).eval(), tokenizer
+
+
+def _refuse_misfits(path: Path, loading: Mapping[str, Any], *, used: Iterable[str]) -> None:
+    """CheckpointError unless config and weights name the same tensors, of the same shapes.
+
+    A head or a tower that the model has no place for is no fault, a further layer is.
+    """
+    kinds = {_kind(name) for name in used}
+    unused = loading["unexpected_keys"]
+    left_out = [name for name in unused if _kind(name) != name and _kind(name) in kinds]
+    shapes = [
+        f"{name} has the shape {list(held)}, the config says {list(asked)}"
+        for name, held, asked in loading["mismatched_keys"]
+    ]
+    for what, names in (
+        ("are missing from the weights", loading["missing_keys"]),
+        ("of the weights are not the config's", shapes),
+        ("of the weights have no place in the config's model", left_out),
+    ):
+        if names:
+            raise CheckpointError(
+                f"{len(names)} tensors {what}: {', '.join(sorted(names)[:3])}",
+                where=str(path),
+                remedy="the config is of another model, or the save was cut short: save it again",
+            )
+
+
+def _kind(tensor: str) -> str:
+    """A tensor's name without the numbers of its layer and expert."""
+    return re.sub(r"\d+", "N", tensor)
 
 
 def _load_tokenizer(path: Path, folder: Path, where: dict[str, Any]) -> Any:
     import transformers
 
     try:
-        return transformers.AutoTokenizer.from_pretrained(folder, **where)
-    except _LOADING_ERRORS as error:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **where)
+    except _loading_errors() as error:
         raise _loading_failed(path, error) from error
     except Exception as error:
         # The tokenizers library raises plain Exception for a file that is JSON but no tokenizer.
         if type(error) is not Exception:
             raise
         raise _loading_failed(path, error) from error
+    if tokenizer.bos_token_id is None and tokenizer.eos_token_id is None:
+        raise CheckpointError(
+            "the tokenizer names no token that begins or ends a text.",
+            where=f"looked for bos_token and eos_token in: {path}",
+            remedy="set them, and save it beside the model: tokenizer.save_pretrained(folder)",
+        )
+    return tokenizer
+
+
+def _loading_errors() -> tuple[type[Exception], ...]:
+    """What transformers raises for files that are damaged or do not belong together."""
+    from huggingface_hub.errors import StrictDataclassError
+    from safetensors import SafetensorError
+
+    builtin = (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError)
+    return (*builtin, ImportError, struct.error, SafetensorError, StrictDataclassError)
 
 
 def _loading_failed(path: Path, error: Exception) -> CheckpointError:
-    first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    said = " ".join(str(error).split()[:60]) or type(error).__name__
     if "trust_remote_code" in str(error):
-        remedy = "read that code, then pass --trust-remote-code"
+        remedy = "read that code, then pass --set trust_remote_code=true"
+    elif path.is_file():
+        remedy = "fetch the file again, or convert the model again"
     else:
         remedy = "see that config.json, the weights and the tokenizer are of one model"
     return CheckpointError(
-        f"transformers cannot load the model: {first_line}", where=str(path), remedy=remedy
+        f"transformers cannot load the model: {said}", where=str(path), remedy=remedy
     )
