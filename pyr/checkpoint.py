@@ -30,6 +30,10 @@ _TEMPLATE_FILES = ("chat_template.jinja", "chat_template.json")
 _CONFIG_FILES = ("config.json", "generation_config.json")
 MARKER = "complete.json"
 """What `pyr train` writes last into a checkpoint: where in which training it stands."""
+_WHAT_IS_TAKEN = "give a model folder, a Trainer checkpoint-N folder or a .gguf file"
+_MERGE = "it is a PEFT adapter: merge it into its base model first (merge_and_unload)"
+_LFS = b"version https://git-lfs.github.com/spec/"
+"""How the small file begins that Git leaves in the place of a large one."""
 
 
 def identify(path: Path | str, *, allow_pickle: bool = False) -> Checkpoint:
@@ -41,12 +45,25 @@ def identify(path: Path | str, *, allow_pickle: bool = False) -> Checkpoint:
     path = Path(path)
     if not path.exists():
         raise CheckpointError(
-            f"no checkpoint at {path}: the path does not exist.",
-            remedy="give a model folder, a Trainer checkpoint-N folder or a .gguf file",
+            f"no checkpoint at {path}: the path does not exist.", remedy=_fetch_or_name(path)
         )
-    if path.is_file():
-        return _identify_gguf(path)
-    return _identify_folder(path, allow_pickle=allow_pickle)
+    try:
+        if path.is_file():
+            return _identify_gguf(path)
+        return _identify_folder(path, allow_pickle=allow_pickle)
+    except OSError as error:
+        raise CheckpointError(
+            f"the checkpoint cannot be read: {error.strerror or error}.",
+            where=str(error.filename or path),
+            remedy="see who may read it: ls -l",
+        ) from error
+
+
+def _fetch_or_name(path: Path) -> str:
+    """What to do where nothing lies: fetch what reads like a name on the hub, or name a path."""
+    if not path.is_absolute() and len(path.parts) == 2 and not path.parent.exists():
+        return f"a model of the hub is fetched first: hf download {path} --local-dir {path.name}"
+    return _WHAT_IS_TAKEN
 
 
 def marked(folder: Path) -> dict[str, Any]:
@@ -84,8 +101,8 @@ def _identify_folder(folder: Path, *, allow_pickle: bool) -> Checkpoint:
         format="pickle" if pickled else "safetensors",
         digests=digests,
         phase=mark.get("phase", ""),
-        step=mark.get("step", state.get("global_step")),
-        tokens=mark.get("tokens") or state.get("num_input_tokens_seen") or None,
+        step=_whole(mark.get("step", state.get("global_step"))),
+        tokens=_whole(mark.get("tokens") or state.get("num_input_tokens_seen")) or None,
         chat=_has_template(folder),
     )
 
@@ -98,7 +115,7 @@ def _not_a_model(folder: Path) -> CheckpointError:
     if inside:
         remedy = f"name one of its checkpoints, as {inside[-1]}"
     elif (folder / "adapter_config.json").is_file():
-        remedy = "it is a PEFT adapter: merge it into its base model first"
+        remedy = _MERGE
     elif any(folder.glob("*.gguf")):
         remedy = f"name the file itself: {next(iter(sorted(folder.glob('*.gguf'))))}"
     else:
@@ -112,7 +129,8 @@ def _weight_files(folder: Path, *, allow_pickle: bool) -> tuple[list[Path], bool
     if (folder / "model.safetensors").is_file():
         return [folder / "model.safetensors"], False
     if index.is_file():
-        shards = sorted(set(_read_json(index).get("weight_map", {}).values()))
+        listed = _read_json(index).get("weight_map")
+        shards = sorted(set(map(str, listed.values()))) if isinstance(listed, dict) else []
         missing = [shard for shard in shards if not (folder / shard).is_file()]
         if missing or not shards:
             raise CheckpointError(
@@ -123,17 +141,27 @@ def _weight_files(folder: Path, *, allow_pickle: bool) -> tuple[list[Path], bool
         return [folder / shard for shard in shards], False
     pickles = sorted([*folder.glob("pytorch_model*.bin"), *folder.glob("*.pt")])
     if not pickles:
-        raise CheckpointError(
-            f"{folder} holds no weights.",
-            where="looked for: model.safetensors, model.safetensors.index.json",
-            remedy="save the model with save_pretrained",
-        )
+        raise _no_weights(folder)
     if not allow_pickle:
         raise CheckpointError(
             f"the weights of {folder} are pickled ({pickles[0].name}): loading them can run code.",
             remedy="save them as safetensors, or --set allow_pickle=true if you trust their origin",
         )
     return pickles, True
+
+
+def _no_weights(folder: Path) -> CheckpointError:
+    if (folder / "adapter_config.json").is_file():
+        remedy = _MERGE
+    elif any(folder.glob("model-*-of-*.safetensors")):
+        remedy = "there are shards without their index: copy model.safetensors.index.json too"
+    else:
+        remedy = "save the model with save_pretrained"
+    return CheckpointError(
+        f"{folder} holds no weights.",
+        where="looked for: model.safetensors, model.safetensors.index.json",
+        remedy=remedy,
+    )
 
 
 def check_safetensors(file: Path) -> dict[str, Any]:
@@ -143,6 +171,7 @@ def check_safetensors(file: Path) -> dict[str, Any]:
     (https://github.com/huggingface/safetensors#format).
     """
     size = file.stat().st_size
+    _refuse_lfs(file)
     try:
         with file.open("rb") as stream:
             (length,) = struct.unpack("<Q", stream.read(8))
@@ -155,7 +184,7 @@ def check_safetensors(file: Path) -> dict[str, Any]:
         expected = 8 + length + max(ends, default=0)
         if expected != size:
             raise ValueError(f"{size} bytes where the header says {expected}")
-    except (OSError, struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"{file.name} is damaged or cut short: {error}",
             where=str(file),
@@ -171,9 +200,9 @@ def _check_tokenizer(folder: Path, config: dict[str, Any]) -> None:
             where="looked for: tokenizer.json, tokenizer.model, vocab.json",
             remedy="save the tokenizer beside the model: tokenizer.save_pretrained(folder)",
         )
-    rows = config.get("vocab_size") or config.get("text_config", {}).get("vocab_size")
+    rows = config.get("vocab_size") or (config.get("text_config") or {}).get("vocab_size")
     file = folder / "tokenizer.json"
-    if rows is None or not file.is_file():
+    if not isinstance(rows, int) or not file.is_file():
         return
     tokenizer = _read_json(file)
     highest = _highest_id(tokenizer)
@@ -205,10 +234,11 @@ def _has_template(folder: Path) -> bool:
 def _identify_gguf(file: Path) -> Checkpoint:
     with file.open("rb") as stream:
         magic = stream.read(4)
+    weights = file.suffix in (".safetensors", ".bin", ".json")
     if file.suffix != ".gguf" or magic != b"GGUF":
         raise CheckpointError(
             f"{file} is no model: not a folder, and not a GGUF file.",
-            remedy="give a model folder, a Trainer checkpoint-N folder or a .gguf file",
+            remedy=f"name its folder: {file.parent}" if weights else _WHAT_IS_TAKEN,
         )
     chat = _gguf_has_template(file)
     digests = {"weights": _digest([file])}
@@ -266,10 +296,26 @@ def _combine(digests: dict[str, str]) -> str:
     return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
 
 
+def _whole(value: object) -> int | None:
+    """A number of steps or tokens; None for anything else that may stand there."""
+    return value if isinstance(value, int) else None
+
+
+def _refuse_lfs(file: Path) -> None:
+    with file.open("rb") as stream:
+        if stream.read(len(_LFS)) == _LFS:
+            raise CheckpointError(
+                f"{file.name} is a pointer of Git LFS: the file itself was not fetched.",
+                where=str(file),
+                remedy="in that folder: git lfs pull",
+            )
+
+
 def _read_json(file: Path) -> dict[str, Any]:
+    _refuse_lfs(file)
     try:
         value = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except ValueError as error:
         raise CheckpointError(
             f"{file.name} is not readable JSON: {error}", where=str(file), remedy="copy it again"
         ) from error

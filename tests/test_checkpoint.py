@@ -174,3 +174,79 @@ def test_a_file_that_is_no_gguf_is_refused(tmp_path: Path) -> None:
     file.write_bytes(b"not a model")
     with pytest.raises(CheckpointError, match="not a GGUF file"):
         identify(file)
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json", "config.json"])
+def test_a_pointer_of_git_lfs_is_answered_with_how_to_fetch_the_file(
+    checkpoint_copy: Path, file: str
+) -> None:
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+    (checkpoint_copy / file).write_text(pointer)
+    with pytest.raises(CheckpointError, match="pointer of Git LFS") as caught:
+        identify(checkpoint_copy)
+    assert "git lfs pull" in caught.value.remedy
+
+
+def test_a_name_on_the_hub_is_answered_with_how_to_fetch_it() -> None:
+    with pytest.raises(CheckpointError) as caught:
+        identify("HuggingFaceTB/SmolLM2-135M")
+    command = "hf download HuggingFaceTB/SmolLM2-135M --local-dir SmolLM2-135M"
+    assert caught.value.remedy.endswith(command)
+
+
+def test_weights_named_alone_are_answered_with_their_folder(tiny_checkpoint: Path) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        identify(tiny_checkpoint / "model.safetensors")
+    assert caught.value.remedy == f"name its folder: {tiny_checkpoint}"
+
+
+def test_an_adapter_beside_a_config_is_told_from_a_model(checkpoint_copy: Path) -> None:
+    (checkpoint_copy / "adapter_config.json").write_text("{}")
+    weights = checkpoint_copy / "model.safetensors"
+    weights.rename(checkpoint_copy / "adapter_model.safetensors")
+    with pytest.raises(CheckpointError) as caught:
+        identify(checkpoint_copy)
+    assert "merge it" in caught.value.remedy
+
+
+def test_shards_without_their_index_are_answered_with_its_name(checkpoint_copy: Path) -> None:
+    weights = checkpoint_copy / "model.safetensors"
+    weights.rename(checkpoint_copy / "model-00001-of-00001.safetensors")
+    with pytest.raises(CheckpointError) as caught:
+        identify(checkpoint_copy)
+    assert "model.safetensors.index.json" in caught.value.remedy
+
+
+def test_an_index_without_a_map_is_refused(checkpoint_copy: Path) -> None:
+    (checkpoint_copy / "model.safetensors").unlink()
+    (checkpoint_copy / "model.safetensors.index.json").write_text('{"weight_map": ["a"]}')
+    with pytest.raises(CheckpointError, match="shards are missing"):
+        identify(checkpoint_copy)
+
+
+@pytest.mark.parametrize("change", [{"vocab_size": "600"}, {"vocab_size": 0, "text_config": None}])
+def test_a_vocabulary_size_that_is_no_number_is_left_to_the_loader(
+    checkpoint_copy: Path, change: dict[str, object]
+) -> None:
+    config = checkpoint_copy / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | change))
+    assert identify(checkpoint_copy).digest
+
+
+def test_a_step_that_is_no_number_is_not_known(checkpoint_copy: Path) -> None:
+    (checkpoint_copy / "trainer_state.json").write_text('{"global_step": "12"}')
+    assert identify(checkpoint_copy).step is None
+
+
+def test_a_file_that_cannot_be_read_is_named(
+    checkpoint_copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unreadable = str(checkpoint_copy / "model.safetensors")
+
+    def refuse(path: Path, *_: object) -> None:
+        raise PermissionError(13, "Permission denied", unreadable)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(CheckpointError, match="cannot be read: Permission denied") as caught:
+        identify(checkpoint_copy)
+    assert caught.value.where == unreadable
