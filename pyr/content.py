@@ -7,8 +7,9 @@ installed wheel (`pyr/_content/...`). The packaged copy is looked at first, so t
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -46,6 +47,8 @@ def find(name: str, *, kind: str, folder: str) -> Path:
     given = Path(name)
     if given.suffix in (".yaml", ".yml") and given.is_file():
         return given
+    if given.is_file() and given.name != name:
+        raise ContentError(f"{kind} '{name}' is no .yaml file.", remedy="give it that ending")
     shipped = path(folder)
     candidate = shipped / f"{name}.yaml"
     if candidate.is_file():
@@ -64,22 +67,43 @@ def read(file: Path, schema: type[Model]) -> Model:
     Raises ContentError naming the first wrong key, with the nearest right one.
     """
     try:
-        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ContentError(f"{file} cannot be read: {error}") from error
-    except yaml.YAMLError as error:
+        raw = yaml.load(file.read_text(encoding="utf-8"), _Loader)
+    except OSError as error:
+        raise ContentError(f"{file} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
         raise ContentError(
-            f"{file.name} is not valid YAML: {error}", where=str(file), remedy="mend the line named"
+            f"{file} is not UTF-8: {error.reason} at byte {error.start}.",
+            remedy="save it as UTF-8",
+        ) from error
+    except yaml.YAMLError as error:
+        said = str(error).replace('in "<unicode string>", ', "at ")
+        raise ContentError(
+            f"{file.name} is not valid YAML: {said}", where=str(file), remedy="mend the line named"
         ) from error
     if not isinstance(raw, dict):
         raise ContentError(
             f"{file.name} holds no keys.",
             where=str(file),
-            remedy="see evals/README.md for the form",
+            remedy="evals/README.md shows the form",
         )
     if "name" in schema.model_fields:
         raw.setdefault("name", file.stem)
     return check(raw, schema, where=str(file))
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML that refuses a key written twice: of the two, PyYAML drops the first in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """As SafeLoader does; ConstructorError for a key written twice."""
+        known = set()
+        for key, _ in node.value:
+            name = str(key.value)
+            if name in known:
+                said = f"the key '{name}' stands there twice"
+                raise yaml.constructor.ConstructorError(None, None, said, key.start_mark)
+            known.add(name)
+        return super().construct_mapping(node, deep)
 
 
 def check(raw: dict[str, object], schema: type[Model], *, where: str) -> Model:
@@ -97,7 +121,11 @@ def _first_fault(error: ValidationError, schema: type[BaseModel], where: str) ->
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if fault["type"] != "extra_forbidden":
         message = fault["msg"].removeprefix("Value error, ")
-        return ContentError(f"'{key or schema.__name__}': {message}{more}", where=where)
+        return ContentError(
+            f"'{key or schema.__name__}': {message}{more}",
+            where=where,
+            remedy="" if fault["type"] == "value_error" else "evals/README.md shows the form",
+        )
     known = sorted(_keys_beside(schema, fault["loc"]))
     word = str(fault["loc"][-1])
     return ContentError(

@@ -64,3 +64,30 @@ def test_content_that_is_missing_names_the_places_looked_in() -> None:
     with pytest.raises(ContentError) as caught:
         content.path("evals/nothing")
     assert "looked in" in caught.value.where
+
+
+def test_a_key_written_twice_is_named_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "suite.yaml"
+    file.write_text("probes: [{probe: health}]\nprobes: [{probe: tokenizer}]\n")
+    with pytest.raises(ContentError, match=r"'probes' stands there twice\s+at line 2"):
+        content.read(file, Suite)
+
+
+def test_a_file_in_another_encoding_is_answered_with_the_right_one(tmp_path: Path) -> None:
+    file = tmp_path / "suite.yaml"
+    file.write_text("description: caf\u00e9\nprobes: [{probe: health}]\n", encoding="latin-1")
+    with pytest.raises(ContentError, match="is not UTF-8") as caught:
+        content.read(file, Suite)
+    assert caught.value.remedy == "save it as UTF-8"
+
+
+def test_a_mark_of_byte_order_and_windows_line_ends_change_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "suite.yaml"
+    file.write_bytes(b"\xef\xbb\xbfprobes:\r\n  - probe: health\r\n")
+    assert [spec.probe for spec in content.read(file, Suite).probes] == ["health"]
+
+
+def test_a_file_without_the_ending_is_not_said_to_be_missing(tmp_path: Path) -> None:
+    (tmp_path / "suite").write_text("probes: [{probe: health}]")
+    with pytest.raises(ContentError, match=r"is no \.yaml file"):
+        content.find(str(tmp_path / "suite"), kind="suite", folder="evals/suites")
