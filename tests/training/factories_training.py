@@ -71,7 +71,7 @@ def stage(folder: Path, *, ranks: int = 1, **options: Any) -> subprocess.Complet
 
 
 def placed(folder: Path, tokenizer: Path, phases: dict[str, dict[str, Any]], **more: Any) -> Path:
-    """The folder of the first phase, its order on disk and its data prepared."""
+    """The folder of the last phase, its order on disk and the data of all prepared."""
     from pyr.store import Store
     from pyr.training import curriculum, recipe
 
@@ -79,8 +79,8 @@ def placed(folder: Path, tokenizer: Path, phases: dict[str, dict[str, Any]], **m
     rehearsal = curriculum.Rehearsal(
         output=folder / "out", store=Store(folder / "results"), decontaminate=False
     )
-    curriculum.Stand(read, rehearsal).place(read.phases[0])
-    return folder / "out" / read.phases[0].name
+    curriculum.Stand(read, rehearsal).place(read.phases[-1])
+    return folder / "out" / read.phases[-1].name
 
 
 def weights(folder: Path) -> bytes:

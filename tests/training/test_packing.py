@@ -106,6 +106,20 @@ def test_a_chat_is_learnt_only_where_the_assistant_speaks(tmp_path: Path) -> Non
     assert (labels != packing.NO_LABEL).tolist() == [False, True] * 8
 
 
+def test_among_chats_plain_text_has_its_share_and_every_token_is_learnt(tmp_path: Path) -> None:
+    chats = prepared(tmp_path / "chats", [16] * 40, chat=True)
+    plain = prepared(tmp_path / "plain", [16] * 40, first=1000)
+    plan = packing.lay_out([chats, plain], [0.8, 0.2], tokens=80 * 16, seed=1)
+    rows = packing.Rows([chats, plain], plan, length=16)
+    learnt: dict[bool, list[list[bool]]] = {False: [], True: []}
+    for number in range(len(rows)):
+        row = rows[number]
+        learnt[bool(row["input_ids"][0] >= 1000)].append((row["labels"] != -100).tolist())
+    assert (len(learnt[False]), len(learnt[True])) == (64, 16)
+    assert all(row == [False, True] * 8 for row in learnt[False])
+    assert all(row == [False] + [True] * 15 for row in learnt[True])
+
+
 @settings(max_examples=25, deadline=None)
 @given(
     lengths=st.lists(st.integers(1, 40), min_size=1, max_size=30),

@@ -9,7 +9,7 @@ from factories_training import write_recipe
 
 from pyr import content
 from pyr.errors import DataMissing
-from pyr.training import decontaminate, prepare, recipe, shards
+from pyr.training import decontaminate, packing, prepare, recipe, shards
 from pyr.training.prepare import Kitchen, Prepared
 
 TINY = "train/tiny/tokenizer"
@@ -65,6 +65,21 @@ def test_replay_shares_the_shards_of_the_earlier_phase(tmp_path: Path) -> None:
     found = prepared(tmp_path, {"one": {}, "two": {"data": again}})
     assert found["two"][1].folder == found["one"][0].folder
     assert found["two"][1].weight == 1
+
+
+def test_a_chat_phase_replays_plain_text_by_its_share(tmp_path: Path) -> None:
+    data = [
+        {"name": "chats", "invent": "dialogues", "documents": 40, "weight": 0.8},
+        {"name": "again", "replay": "one", "weight": 0.2},
+    ]
+    parts = prepared(tmp_path, {"one": {}, "two": {"stage": "sft", "data": data}})["two"]
+    opened = [part.open() for part in parts]
+    assert [each.has_loss for each in opened] == [True, False]
+    plan = packing.lay_out(opened, [part.weight for part in parts], tokens=10_000, seed=1)
+    lengths = np.diff(plan.ends, prepend=0)
+    assert lengths[plan.source == 1].sum() == 2000
+    assert 0 < opened[0].loss(0, 500).mean() < 1
+    assert opened[1].loss(0, 500).all()
 
 
 def test_a_source_that_is_switched_off_is_said(tmp_path: Path) -> None:

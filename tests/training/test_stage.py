@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from factories_training import curve, placed, weights
 
+from pyr import content
 from pyr.errors import MeasureError, StoreError
 from pyr.training import checkpoints, order, stage, watch
 
@@ -80,6 +81,31 @@ def test_a_phase_broken_off_while_saving_ends_in_the_same_weights(
     trained(phase)
     assert weights(phase) == weights(whole)
     assert curve(phase) == curve(whole)
+
+
+def test_a_chat_phase_with_replay_goes_on_to_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = [
+        {"name": "chats", "invent": "dialogues", "documents": 60, "weight": 0.8},
+        {"name": "again", "replay": "one", "weight": 0.2},
+    ]
+    chat = {"stage": "sft", "start": "scratch", "data": data}
+    fresh = placed(
+        tmp_path / "fresh",
+        content.path("train/tiny/tokenizer"),
+        {"one": {}, "two": chat},
+        model=str(content.path("train/tiny/model.yaml")),
+    )
+    whole = trained(Path(shutil.copytree(fresh, tmp_path / "whole")))
+    broken_at(monkeypatch, "_seal", call=2)
+    with pytest.raises(KeyboardInterrupt):
+        trained(fresh)
+    monkeypatch.undo()
+    assert checkpoints.newest(fresh).step == 4
+    trained(fresh)
+    assert weights(fresh) == weights(whole)
+    assert curve(fresh) == curve(whole)
 
 
 def test_sigterm_saves_and_the_phase_goes_on_from_there(
