@@ -8,16 +8,26 @@ from pathlib import Path
 
 from pyr.cli.progress import note
 from pyr.cli.train import open_recipe, rehearsal_of
-from pyr.training import curriculum, prepare, sources
+from pyr.errors import UsageError
+from pyr.training import curriculum, executors, prepare, sources
 from pyr.training.recipe import Curriculum
 
 
 def run(options: argparse.Namespace) -> int:
     """Do what the second word says, for every phase of the recipe."""
+    if options.executor and options.action != "prepare":
+        raise UsageError(
+            f"pyr data {options.action} takes no --executor.", remedy="pyr data prepare takes it"
+        )
+    # Before anything is read: what the executor does not know is said at once.
+    executor = executors.read(options.executor) if options.executor else None
     read = open_recipe(options)
     if options.action == "texts":
         return _texts(read, options)
     kitchen = curriculum.kitchen_of(rehearsal_of(options, read), read)
+    if executor and not executors.run(read, kitchen, executor):
+        print("submitted: once its jobs have ended, pyr data stats says what there is")
+        return 0
     prepared = prepare.prepare(read, kitchen)
     if options.action == "verify":
         prepare.verify(prepared)

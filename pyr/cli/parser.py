@@ -159,6 +159,11 @@ def _train(verb: argparse.ArgumentParser) -> None:
 def _data(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("action", choices=["prepare", "stats", "verify", "texts"])
     verb.add_argument("recipe", help="folder of phases, as train/tiny")
+    verb.add_argument(
+        "--executor",
+        metavar="KIND[:KEY=VALUE,...]",
+        help="prepare by datatrove: local, ray, slurm:partition=cpu,time=24:00:00",
+    )
     _recipe_options(verb)
     _common(verb, "data")
 

@@ -6,6 +6,8 @@ sources.py      documents from files, hub data sets, the Python installation, th
 invent.py       stories, dialogues and preferences made up from a seed
 shards.py       documents, tokenised once, in memory-mapped uint16 files
 prepare.py      every source of a recipe into shards; its held-out documents into tasks
+parts.py        a source read in parts, which together give the shards of one piece
+executors.py    those parts as tasks of datatrove: here, under Slurm, on Ray
 packing.py      shards -> rows without padding, in an order that a seed decides
 checkpoints.py  checkpoints that are complete or absent
 watch.py        what is looked at during a phase: losses, signals, saves

@@ -30,6 +30,13 @@ def shares_a_gram(text: str, blocked: frozenset[bytes]) -> bool:
     return any(gram in blocked for gram in grams(text))
 
 
+def holds_an_item(row: dict[str, Any], blocked: frozenset[bytes]) -> bool:
+    """True if a row of training data holds one of the blocked runs of words."""
+    if not blocked:
+        return False
+    return shares_a_gram(str(row.get("text") or row.get("messages") or row), blocked)
+
+
 def grams_of(files: list[Path]) -> frozenset[bytes]:
     """The runs of words in every text of JSON-lines files of items."""
     found: set[bytes] = set()

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
+import numpy as np
 
 from pyr.errors import ContentError
 from pyr.training import shards, sources
+from pyr.training.shards import Encoded
+
+Document = tuple[Encoded, str]
+"""A tokenised document, and its text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,23 @@ class Encoder:
                 "the tokenizer has no begin token (bos_token).",
                 where=str(folder / "tokenizer.json"),
             )
+
+    def documents(self, rows: Sequence[dict[str, Any]], held_out: float) -> Iterator[Document]:
+        """The batch as documents for the shards.
+
+        What is held out is decided by the text, so that a copy elsewhere falls on the same side.
+        """
+        from pyr.tokenization.texts import share
+
+        for text in self(rows):
+            document = Encoded(
+                id=text.id,
+                ids=np.asarray(text.ids, dtype=np.uint16),
+                bytes=len(text.text.encode("utf-8", "replace")),
+                held_out=share(text.text) < held_out,
+                loss=None if text.loss is None else np.asarray(text.loss, dtype=np.uint8),
+            )
+            yield document, text.text
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> list[Coded]:
         """The batch, tokenised; rows that hold no text are left out."""

@@ -18,7 +18,8 @@ import numpy as np
 
 from pyr.errors import ContentError, DataMissing
 from pyr.training import shards, sources
-from pyr.training.encode import Encoder
+from pyr.training.decontaminate import holds_an_item
+from pyr.training.encode import Document, Encoder
 from pyr.training.files import sha256
 from pyr.training.recipe import Curriculum, Phase, Source
 from pyr.training.shards import Encoded, Shards
@@ -87,32 +88,91 @@ def _phase_sources(
             yield Prepared(source.name, folder, source.weight)
 
 
-def _prepare_source(source: Source, phase: Phase, curriculum: Curriculum, kitchen: Kitchen) -> Path:
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A source that is to be prepared."""
+
+    phase: str
+    source: Source
+    folder: Path
+    places: sources.Places
+    tokenizer: Path
+    chat: bool
+    held_out: float
+
+    @property
+    def done(self) -> bool:
+        """True if its shards are there."""
+        return (self.folder / shards.MANIFEST).is_file()
+
+    def encoder(self) -> Encoder:
+        """What tokenises its rows."""
+        return Encoder(self.tokenizer, chat=self.chat, column=self.source.column)
+
+
+def jobs(curriculum: Curriculum, kitchen: Kitchen) -> list[Job]:
+    """The sources of every base and sft phase that are not there yet, each once."""
+    found: dict[Path, Job] = {}
+    for phase in curriculum.phases:
+        for source in phase.used:
+            if phase.stage != "dpo" and not source.replay:
+                job = _job(source, phase, curriculum, kitchen)
+                found.setdefault(job.folder, job)
+    return [job for job in found.values() if not job.done]
+
+
+def _job(source: Source, phase: Phase, curriculum: Curriculum, kitchen: Kitchen) -> Job:
     places = _places(curriculum, kitchen)
     tokenizer = tokenizer_folder(curriculum)
     key = _key(source, phase, places, tokenizer, kitchen)
-    folder = kitchen.data / f"{source.name}-{key}"
-    if (folder / shards.MANIFEST).is_file():
-        return folder
-    kitchen.say(f"  {phase.name}: preparing {source.name}")
-    encoder = Encoder(tokenizer, chat=phase.stage == "sft", column=source.column)
-    counted = sources.Counted()
+    return Job(
+        phase=phase.name,
+        source=source,
+        folder=kitchen.data / f"{source.name}-{key}",
+        places=places,
+        tokenizer=tokenizer,
+        chat=phase.stage == "sft",
+        held_out=phase.held_out,
+    )
+
+
+def _prepare_source(source: Source, phase: Phase, curriculum: Curriculum, kitchen: Kitchen) -> Path:
+    job = _job(source, phase, curriculum, kitchen)
+    if not job.done:
+        kitchen.say(f"  {phase.name}: preparing {source.name}")
+        counted, about = sources.Counted(), {"contaminated": 0}
+        rows = _clean(sources.rows(source, job.places, counted), kitchen, about)
+        write_source(job, _in_batches(rows, job), counted, about)
+    return job.folder
+
+
+def _in_batches(rows: Iterator[dict[str, Any]], job: Job) -> Iterator[Document]:
+    encoder = job.encoder()
+    while batch := list(islice(rows, _BATCH)):
+        yield from encoder.documents(batch, job.held_out)
+
+
+def write_source(
+    job: Job, documents: Iterator[Document], counted: sources.Counted, about: dict[str, int]
+) -> None:
+    """Write the shards of a source.
+
+    counted, about: what was counted, complete when the last document has been taken.
+    """
     held: list[dict[str, str]] = []
-    about: dict[str, Any] = {"name": source.name, "contaminated": 0}
-    rows = _clean(sources.rows(source, places, counted), kitchen, about)
     shards.write(
-        folder,
-        _encoded(rows, encoder, phase.held_out, held),
-        chat=encoder.chat,
+        job.folder,
+        _held_kept(documents, held),
+        chat=job.chat,
         about=lambda: {
             **about,
-            "source": source.model_dump(mode="json", exclude_defaults=True),
-            "tokenizer": sha256(tokenizer / "tokenizer.json"),
+            "name": job.source.name,
+            "source": job.source.model_dump(mode="json", exclude_defaults=True),
+            "tokenizer": sha256(job.tokenizer / "tokenizer.json"),
             "rows": asdict(counted),
             "held_out_texts": held,
         },
     )
-    return folder
 
 
 def _places(curriculum: Curriculum, kitchen: Kitchen) -> sources.Places:
@@ -150,43 +210,20 @@ def _key(
     return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()[:10]
 
 
-def _encoded(
-    rows: Iterator[dict[str, Any]],
-    encoder: Encoder,
-    held_out: float,
-    held: list[dict[str, str]],
-) -> Iterator[Encoded]:
-    """Documents for the shards; the first texts that are held out are kept in `held`.
-
-    What is held out is decided by the text, so that a copy elsewhere falls on the same side.
-    """
-    from pyr.tokenization.texts import share
-
-    while batch := list(islice(rows, _BATCH)):
-        for text in encoder(batch):
-            out = share(text.text) < held_out
-            if out and len(held) < _KEPT_TEXTS:
-                held.append({"id": text.id, "text": text.text[:_ITEM_CHARACTERS]})
-            yield Encoded(
-                id=text.id,
-                ids=np.asarray(text.ids, dtype=np.uint16),
-                bytes=len(text.text.encode("utf-8", "replace")),
-                held_out=out,
-                loss=None if text.loss is None else np.asarray(text.loss, dtype=np.uint8),
-            )
+def _held_kept(documents: Iterator[Document], held: list[dict[str, str]]) -> Iterator[Encoded]:
+    """The documents; the first texts that are held out are kept in `held`."""
+    for document, text in documents:
+        if document.held_out and len(held) < _KEPT_TEXTS:
+            held.append({"id": document.id, "text": text[:_ITEM_CHARACTERS]})
+        yield document
 
 
 def _clean(
-    rows: Iterator[dict[str, Any]], kitchen: Kitchen, about: dict[str, Any]
+    rows: Iterator[dict[str, Any]], kitchen: Kitchen, about: dict[str, int]
 ) -> Iterator[dict[str, Any]]:
     """Rows that share no 13-gram with a test item; the others are counted."""
-    if not kitchen.blocked:
-        yield from rows
-        return
-    from pyr.training.decontaminate import shares_a_gram
-
     for row in rows:
-        if shares_a_gram(str(row.get("text") or row.get("messages") or row), kitchen.blocked):
+        if holds_an_item(row, kitchen.blocked):
             about["contaminated"] += 1
         else:
             yield row

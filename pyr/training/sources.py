@@ -10,7 +10,7 @@ import sysconfig
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pyr.errors import ContentError, DataMissing
 from pyr.training import invent
@@ -47,37 +47,93 @@ class Counted:
     """Rows left out, by the column that was not as asked."""
 
 
+Fate = Literal["used", "repeated", "left out", "enough"]
+
+
+class Sieve:
+    """Which rows of a source are used, asked row after row: repetitions, `sample`, the limits."""
+
+    def __init__(self, source: Source, counted: Counted) -> None:
+        self._source = source
+        self._counted = counted
+        self._left = (source.megabytes or float("inf")) * 1e6
+        self._seen: set[bytes] = set()
+        self._used = 0
+
+    def fate(self, digest: bytes, size: int) -> Fate:
+        """What becomes of the next row; ``enough`` says that it and all after it are not read."""
+        if digest in self._seen:
+            self._counted.repeated += 1
+            return "repeated"
+        self._seen.add(digest)
+        if int.from_bytes(digest[:4], "big") >= self._source.sample * 2**32:
+            self._counted.left_out += 1
+            return "left out"
+        self._left -= size
+        if self._left < 0 or (self._source.documents and self._used == self._source.documents):
+            return "enough"
+        self._used += 1
+        return "used"
+
+
+@dataclass(frozen=True, slots=True)
+class Sifted:
+    """A row with what becomes of it."""
+
+    digest: bytes
+    """Of its content."""
+    size: int
+    """Bytes of its content."""
+    fate: Fate
+    row: dict[str, Any]
+
+
 def rows(source: Source, places: Places, counted: Counted) -> Iterator[dict[str, Any]]:
     """The rows of a source that its filters keep; exact repetitions once.
 
     Raises DataMissing if no file is there, ContentError if one cannot be read.
     """
-    left = (source.megabytes or float("inf")) * 1e6
-    seen: set[bytes] = set()
-    used = 0
-    for row in _filled(_wanted(source, places, counted), source, places, counted):
+    for each in sifted(source, places, counted):
+        if each.fate == "used":
+            yield each.row
+
+
+def sifted(
+    source: Source, places: Places, counted: Counted, part: int | None = None
+) -> Iterator[Sifted]:
+    """Every row that the source's filters keep and that is not empty, to the last that is read.
+
+    part: one of `parts`, read as if there were no other; None for the whole source.
+    """
+    sieve = Sieve(source, counted)
+    for row in _filled(_wanted(source, places, counted, part), source, places, counted):
         content = row.get(source.column) or row.get("messages") or row.get("prompt")
         if not content:
             counted.empty += 1
             continue
         digest = hashlib.blake2b(repr(content).encode("utf-8", "replace"), digest_size=12).digest()
-        if digest in seen:
-            counted.repeated += 1
-            continue
-        seen.add(digest)
-        if int.from_bytes(digest[:4], "big") >= source.sample * 2**32:
-            counted.left_out += 1
-            continue
-        left -= len(str(content).encode("utf-8", "replace"))
-        if left < 0 or (source.documents and used == source.documents):
+        size = len(str(content).encode("utf-8", "replace"))
+        found = Sifted(digest, size, sieve.fate(digest, size), row)
+        yield found
+        if found.fate == "enough":
             return
-        used += 1
-        yield row
 
 
-def _wanted(source: Source, places: Places, counted: Counted) -> Iterator[dict[str, Any]]:
+def parts(source: Source, places: Places) -> int:
+    """Into how many parts a source can be split that together, in order, are the whole."""
+    if source.contents and (source.documents or source.megabytes):
+        # Contents are fetched ahead: what is missing at the limit depends on where reading began.
+        return 1
+    if source.files:
+        return len(files_of(source, places))
+    return int(_hub(source).num_shards) if source.hub else 1
+
+
+def _wanted(
+    source: Source, places: Places, counted: Counted, part: int | None
+) -> Iterator[dict[str, Any]]:
     """The rows that the source's filters keep; the others are counted."""
-    for row in _raw(source, places):
+    for row in _raw(source, places, part):
         counted.read += 1
         wrong = _unwanted(row, source.keep)
         if wrong:
@@ -116,14 +172,15 @@ def files_of(source: Source, places: Places) -> list[Path]:
     return found
 
 
-def _raw(source: Source, places: Places) -> Iterator[dict[str, Any]]:
+def _raw(source: Source, places: Places, part: int | None) -> Iterator[dict[str, Any]]:
     from pyr.tokenization.texts import read_rows
 
     if source.files:
-        for file in files_of(source, places):
+        files = files_of(source, places)
+        for file in files if part is None else [files[part]]:
             yield from read_rows(file)
     elif source.hub:
-        yield from _hub_rows(source)
+        yield from _hub_rows(source, part)
     elif source.python == "code":
         yield from _python_code()
     elif source.python == "docs":
@@ -135,18 +192,30 @@ def _raw(source: Source, places: Places) -> Iterator[dict[str, Any]]:
         raise ContentError(f"source '{source.name}' replays '{source.replay}' and has no rows.")
 
 
-def _hub_rows(source: Source) -> Iterator[dict[str, Any]]:
+def _hub_rows(source: Source, part: int | None) -> Iterator[dict[str, Any]]:
+    streamed = _hub(source)
+    if part is not None:
+        streamed = streamed.shard(num_shards=streamed.num_shards, index=part)
+    try:
+        yield from streamed
+    except (OSError, ValueError) as error:
+        raise _unreadable(source, error) from error
+
+
+def _hub(source: Source) -> Any:
     import datasets
 
     try:
-        yield from datasets.load_dataset(
-            source.hub, source.config, split=source.split, streaming=True
-        )
+        return datasets.load_dataset(source.hub, source.config, split=source.split, streaming=True)
     except (OSError, ValueError) as error:
-        raise DataMissing(
-            f"source '{source.name}': the data set {source.hub} cannot be read: {error}",
-            remedy="check the name and the network, or name local files instead",
-        ) from error
+        raise _unreadable(source, error) from error
+
+
+def _unreadable(source: Source, error: Exception) -> DataMissing:
+    return DataMissing(
+        f"source '{source.name}': the data set {source.hub} cannot be read: {error}",
+        remedy="check the name and the network, or name local files instead",
+    )
 
 
 def _unwanted(row: dict[str, Any], keep: dict[str, Keep]) -> str:

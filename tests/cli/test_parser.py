@@ -20,7 +20,7 @@ OPTIONS = {
     "export": "--llama-cpp --outtype",
     "datasets": "",
     "doctor": "--suite --datasets --set",
-    "data": "--output --data --datasets --set",
+    "data": "--output --data --datasets --set --executor",
     "demo": "--output --cache",
     "bisect": "--rule --suite --datasets --engine --set",
     "noise": "--suite --datasets --engine --set",
