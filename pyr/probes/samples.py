@@ -273,6 +273,9 @@ class Described:
             yield self._record(each, "ascii", style.ascii_share(text), better="higher")
         else:
             yield self._record(each, "latin_letters", style.latin(text), better="higher")
+            told = float(len(style.words(text)) >= style.FEWEST_WORDS)
+            said = float(style.english(text))
+            yield self._record(each, "english", said, weight=told, better="higher")
         # Only an answer to somebody must come to an end by itself.
         ends = "ends" if form == "chat" else "ended"
         yield self._record(each, ends, float(each.ended), better="higher")

@@ -115,6 +115,15 @@ def test_loops_endings_and_likeness_are_recorded_for_every_text() -> None:
     assert written == [[text] for text in new * 2]
 
 
+def test_a_model_that_answers_in_french_is_seen() -> None:
+    french = "La plupart des gens voulaient des magasins, mais la ville a choisi une autre voie."
+    english = "Most of the people wanted shops, but in the end the town went another way."
+    found = told({"chat": [french, english, "Oui."]}, limit=3, seeds=1)
+    # "Oui." is too short to be told.
+    assert mean(found, "samples_chat", "english") == 0.5
+    assert mean(found, "samples_chat", "latin_letters") == 1
+
+
 def test_a_silent_model_has_no_style_and_no_score_of_it() -> None:
     found = told({"prose": [""]}, limit=3)
     assert mean(found, "samples_prose", "empty") == 1

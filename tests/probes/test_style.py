@@ -94,6 +94,28 @@ def test_latin_is_told_from_other_scripts(text: str, share: float) -> None:
     assert style.latin(text) == share
 
 
+@pytest.mark.parametrize(
+    ("text", "english"),
+    [
+        ("He was glad, and she went to the old house where nobody lived any more.", True),
+        ("Photosynthesis is the process by which plants make sugar in their leaves.", True),
+        (
+            "Le march\u00e9 \u00e9tait ferm\u00e9 depuis onze ans, mais on voulait autre chose.",
+            False,
+        ),
+        ("Die Halle war elf Jahre lang geschlossen, bevor die Stadt entschied.", False),
+        ("El mercado estuvo cerrado once a\u00f1os, y la gente no queria tiendas.", False),
+        ("De oude markthal was elf jaar gesloten voordat de stad iets besloot.", False),
+        ("river museum bright lantern copper valley sailing orange window garden", False),
+        ("", False),
+    ],
+)
+def test_english_is_told_from_its_neighbours_and_from_strings_of_words(
+    text: str, english: bool
+) -> None:
+    assert style.english(text) is english
+
+
 def test_the_share_of_ascii() -> None:
     assert style.ascii_share("abc\u00e9") == 0.75
     assert style.ascii_share("") == 1
