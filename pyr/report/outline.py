@@ -126,7 +126,7 @@ def build(
         chances=chances,
         reliable=_reliable(comparisons, trails, chances, phase=candidate.run.checkpoint.phase),
     )
-    findings = sorted(verdict.findings if verdict else (), key=_finding_rank)
+    findings = sorted(verdict.findings if verdict else (), key=finding_rank)
     broken, sound = _health(candidate.records)
     report = Report(
         banner=_banner(candidate.run, baseline, verdict, measures, broken=broken),
@@ -162,7 +162,8 @@ def title(run: Run) -> str:
     return ", ".join(parts)
 
 
-def _finding_rank(finding: Finding) -> tuple[int, str, str]:
+def finding_rank(finding: Finding) -> tuple[int, str, str]:
+    """What to read first: what failed, then what is unclear; a key for `sorted`."""
     return (_STATES.index(finding.state), finding.measure, finding.rule)
 
 
@@ -177,7 +178,7 @@ def _banner(
     *,
     broken: Sequence[Broken],
 ) -> Banner:
-    findings = sorted(verdict.findings if verdict else (), key=_finding_rank)
+    findings = sorted(verdict.findings if verdict else (), key=finding_rank)
     outcome = _outcome(run, verdict, broken)
     reasons = [f"{each.item}: {each.what}" for each in broken]
     said = [each for each in findings if not (broken and _of_health(each))]

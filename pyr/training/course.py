@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from pyr.gate import read_verdict
 from pyr.report import forgetting
 from pyr.report.forgetting import Matrix
+from pyr.report.outline import finding_rank
 from pyr.report.trail import Point, follow
 from pyr.schema import Finding, State
 from pyr.store import Store
@@ -113,7 +114,7 @@ def _legs(curriculum: Curriculum, passages: Sequence[Passage], output: Path) -> 
             state=passage.state,
             opens=passage.opens,
             run=passage.run,
-            findings=tuple(verdict.findings),
+            findings=tuple(sorted(verdict.findings, key=finding_rank)),
             losses=tuple(_thinned(lines, phase.name)),
         )
 

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +33,20 @@ def test_a_run_has_a_leg_for_every_phase(run: Course) -> None:
     assert [leg.state for leg in run.legs] == ["pass", "pass"]
     assert run.tokens == 3072
     assert len(run.legs[0].losses) == 12
+
+
+def test_what_a_gate_failed_on_is_read_first(two_passed: Train, tmp_path: Path) -> None:
+    there = two_passed.rehearsal
+    output = tmp_path / "out"
+    shutil.copytree(there.output, output)
+    file = output / "two" / "verdict.json"
+    verdict = json.loads(file.read_text())
+    verdict["findings"][-1]["state"] = "fail"
+    worst = verdict["findings"][-1]["sentence"]
+    file.write_text(json.dumps(verdict))
+    found = course.collect(recipe.read(two_passed.folder), two_passed.outcome, output, there.store)
+    assert len(found.legs[1].findings) > 1
+    assert found.legs[1].findings[0].sentence == worst
 
 
 def test_the_forgetting_matrix_is_what_the_store_says(run: Course, two_passed: Train) -> None:
