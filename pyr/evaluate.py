@@ -35,6 +35,8 @@ class Plan(Protocol):
 
     label: str
     """What makes this another run than one asked as a whole."""
+    ended: str
+    """Why it ended while more could have been decided; empty if it did not."""
 
     def wanted(self, task: str) -> int:
         """How many items of the task are to have been asked by now."""
@@ -144,7 +146,8 @@ def _spent(asked: Mapping[str, Sequence[int]], plan: Plan | None) -> list[str]:
     if plan is None or not asked:
         return []
     items, total = (sum(each[side] for each in asked.values()) for side in (0, 1))
-    return [f"asked in stages ({plan.label}): {items:,} of {total:,} items"]
+    ended = f"; {plan.ended}" if plan.ended else ""
+    return [f"asked in stages ({plan.label}): {items:,} of {total:,} items{ended}"]
 
 
 @dataclass

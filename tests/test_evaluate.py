@@ -234,6 +234,7 @@ class FactsOnly:
     """A first stage for both tasks, a second for one."""
 
     label = "facts only"
+    ended = "the time was up"
 
     def __init__(self) -> None:
         self.stages: list[dict[str, tuple[int, int]]] = []
@@ -253,7 +254,7 @@ def test_a_run_in_stages_asks_the_first_items_of_the_whole(
     part = evaluate(checkpoint, STAGED, store, Conditions(plan=plan))
     assert plan.stages[0] == {"pyr_facts": (64, 80), "pyr_words": (64, 80)}
     assert part.asked == {"pyr_facts": (80, 80), "pyr_words": (64, 80)}
-    assert "asked in stages (facts only): 144 of 160 items" in part.notes
+    assert "asked in stages (facts only): 144 of 160 items; the time was up" in part.notes
     whole = evaluate(checkpoint, STAGED, store)
     assert whole.id != part.id
     assert not whole.asked

@@ -32,6 +32,7 @@ class Budget:
     ) -> None:
         """label: what makes this another run than one asked as a whole. left: seconds to spend."""
         self.label = label
+        self.ended = ""
         self._judge = judge
         self._left = left
         self._first = True
@@ -46,13 +47,16 @@ class Budget:
     def more(self, so_far: Results) -> bool:
         """Whether there is another stage; `so_far` says what was asked of all there is."""
         self._first = False
-        verdict = self._judge(so_far)
-        if self._left() <= 0 or any(each.state == "fail" for each in verdict.findings):
+        verdict, left = self._judge(so_far), self._left()
+        if any(each.state == "fail" for each in verdict.findings):
             return False
         asked = so_far.run.asked
         open_tasks = [
             task for task in undecided(verdict, so_far) if asked[task][0] < asked[task][1]
         ]
+        if open_tasks and left <= 0:
+            self.ended = f"the time was up, {-left:.0f} s before this stage was done"
+            return False
         self._wants |= {task: 2 * max(asked[task][0], FIRST // 2) for task in open_tasks}
         return bool(open_tasks)
 

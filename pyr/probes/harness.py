@@ -83,8 +83,9 @@ class Harness:
         asked = len(done)
         while asked < len(compiled.order):
             subject.progress(name, asked, len(compiled.order))
+            there = len(compiled.order)
             wanted = subject.wanted(name)
-            stop = min(asked + _ITEMS_A_CHUNK, len(compiled.order) if wanted is None else wanted)
+            stop = min(asked + _ITEMS_A_CHUNK, there, there if wanted is None else wanted)
             items = todo[asked - len(done) : stop - len(done)]
             if not items:
                 break

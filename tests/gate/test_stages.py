@@ -93,6 +93,29 @@ def test_an_unclear_rule_stays_unclear_when_the_time_is_up():
     )
     assert budget.more(part)
     assert budget.wanted("arc") == 0
+    assert budget.ended == ""
+
+
+@pytest.mark.parametrize(("left", "ended"), [(-40.0, "the time was up, 40 s"), (5.0, "")])
+def test_a_run_says_that_its_time_was_up_where_it_was_not_done(left, ended):
+    one, other = results(drawn(0.5, 300, 1)), results(drawn(0.5, 300, 2))
+    part = dataclasses.replace(one, run=dataclasses.replace(one.run, asked={"arc": (300, 600)}))
+    budget = Budget(judged_against(other), "1 s", left=lambda: left)
+    assert budget.more(part) == (not ended)
+    assert budget.ended.startswith(ended)
+    assert bool(budget.ended) == bool(ended)
+
+
+def test_a_verdict_that_is_known_needs_no_more_time():
+    same = results(drawn(0.5, 300, 1))
+    part = dataclasses.replace(same, run=dataclasses.replace(same.run, asked={"arc": (300, 600)}))
+    budget = Budget(
+        lambda _: dataclasses.replace(judged_against(same)(same), findings=[]),
+        "1 s",
+        left=lambda: -1,
+    )
+    assert not budget.more(part)
+    assert budget.ended == ""
 
 
 def test_a_whole_run_is_never_in_stages():
