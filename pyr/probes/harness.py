@@ -63,7 +63,8 @@ class Harness:
                     raise
                 # An empty fingerprint: the run is out of date once the data has come.
                 data = {} if of_code(spec.folder) else {spec.dataset: ""}
-                yield Chunk(skipped=[Skipped(spec.name, error.what)], data=data)
+                reason = error.what.replace(f"the data of task '{spec.name}'", "its data")
+                yield Chunk(skipped=[Skipped(spec.name, reason)], data=data)
         for each in prepared:
             compiled = compiler.compile(each)
             yield Chunk(

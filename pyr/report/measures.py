@@ -41,9 +41,12 @@ _MAIN_METRICS = (
     "acc_norm",
     "acc",
     "exact_match",
+    "exact",
+    "followed",
     "prompt_level_strict_acc",
     "bits_per_byte",
     "distance",
+    "decode_tokens_per_second",
 )
 
 

@@ -93,6 +93,7 @@ class Report:
     sound: int
     """How many health checks found nothing."""
     skipped: tuple[Skipped, ...]
+    """One entry a reason; each by itself stands in the candidate's run."""
     notes: tuple[Note, ...]
     facts: tuple[Fact, ...]
 
@@ -142,7 +143,7 @@ def build(
         charts=_charts(measures),
         broken=broken,
         sound=sound,
-        skipped=tuple(candidate.run.skipped),
+        skipped=_by_reason(candidate.run.skipped),
         notes=(*_overruled(verdict), *_notes(candidate.run, baseline, measures, trails)),
         facts=facts(candidate.run, baseline.run if baseline else None, verdict),
     )
@@ -184,7 +185,8 @@ def _banner(
     said = [each for each in findings if not (broken and _of_health(each))]
     reasons += [each.sentence for each in said if each.state == outcome]
     if outcome == "incomplete":
-        reasons += [f"{each.what}: {each.reason}" for each in run.skipped if each.missing]
+        lacking = _by_reason([each for each in run.skipped if each.missing])
+        reasons += [f"{each.what}: {each.reason}" for each in lacking]
         reasons += [each.sentence for each in findings if each.state == "unclear"]
     judged = [each for each in measures if each.kind in JUDGED]
     unruled = [each.name for each in judged if each.word == "worse" and each.rule is None]
@@ -195,7 +197,7 @@ def _banner(
     return Banner(
         outcome=outcome,
         word=outcome.upper(),
-        headline=_headline(outcome, run, baseline, verdict, broken),
+        headline=_headline(outcome, run, baseline, verdict, broken, scored=bool(judged)),
         reasons=tuple(reasons[:_REASONS_SHOWN]),
         more=max(0, len(reasons) - _REASONS_SHOWN),
         words=dict(sorted(Counter(each.word for each in judged).items())),
@@ -231,6 +233,8 @@ def _headline(
     baseline: Results | None,
     verdict: Verdict | None,
     broken: Sequence[Broken],
+    *,
+    scored: bool,
 ) -> str:
     against = f" against {baseline.run.checkpoint.name}" if baseline else ""
     name = run.checkpoint.name
@@ -242,6 +246,8 @@ def _headline(
         if run.finished:
             return f"The evaluation of {name} is not complete.{passed}"
         return f"The evaluation of {name} was broken off; started again, it goes on from there."
+    if outcome == "measured" and not scored:
+        return f"Of {name} only the health was looked at: nothing was scored."
     sentences = {
         "fail": f"{name} does not pass {gate}.",
         "unclear": f"{name} cannot be judged yet by {gate}.",
@@ -319,6 +325,21 @@ def _health(records: pd.DataFrame) -> tuple[tuple[Broken, ...], int]:
     return tuple(broken), len(mine) - len(unsound)
 
 
+def _by_reason(skipped: Sequence[Skipped]) -> tuple[Skipped, ...]:
+    """One entry a reason, with the first few of what it skipped."""
+    alike: dict[tuple[str, bool], list[str]] = {}
+    for each in skipped:
+        alike.setdefault((each.reason, each.missing), []).append(each.what)
+    return tuple(
+        Skipped(", ".join(names[:3]) + _and_more(names[3:]), reason, missing)
+        for (reason, missing), names in alike.items()
+    )
+
+
+def _and_more(names: Sequence[str]) -> str:
+    return f" and {len(names)} more" if names else ""
+
+
 def _overruled(verdict: Verdict | None) -> tuple[Note, ...]:
     """What a person decided in spite of the verdict."""
     if verdict is None or verdict.accepted is None:
@@ -337,7 +358,7 @@ def _notes(
             notes.append(Note("The two runs used different suites; only shared items compare."))
     repeated = Counter(each.note for each in measures if each.note)
     notes += [Note(text, amount) for text, amount in sorted(repeated.items())]
-    if trails.left_out:
+    if trails.left_out and trails.points:
         left_out = plural(len(trails.left_out), "run")
-        notes.append(Note(f"{left_out} of the history know neither tokens nor step: not drawn."))
+        notes.append(Note(f"Not drawn, as neither tokens nor step is known: {left_out}."))
     return tuple(notes)

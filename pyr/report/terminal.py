@@ -96,7 +96,8 @@ def _cells(measure: Measure, baseline: str) -> list[str]:
         count = f"(n={measure.candidate.n or 'unknown'})"
     change = ""
     if measure.delta is not None:
-        half = (measure.high - measure.low) / 2 if measure.high and measure.low else None
+        low, high = measure.low, measure.high
+        half = (high - low) / 2 if low is not None and high is not None else None
         change = f"{words.signed(measure.delta.value, places)}{_give(half, places)} vs {baseline}"
     word = "" if measure.word == "not compared" else measure.word
     rule = f"rule: {measure.rule}" if measure.rule else ""

@@ -298,3 +298,25 @@ def test_the_same_inputs_give_an_equal_report() -> None:
     new, old = two_runs()
     comparisons = compare(new, old)
     assert outline.build(new, old, comparisons, None) == outline.build(new, old, comparisons, None)
+
+
+def test_what_was_skipped_for_one_reason_is_one_entry() -> None:
+    gone = [Skipped(f"mmlu_{name}", "its data is not here") for name in "abcde"]
+    report = a_report(results(a_run(skipped=[*gone, Skipped("boolq", "another reason")])))
+    assert [each.what for each in report.skipped] == ["mmlu_a, mmlu_b, mmlu_c and 2 more", "boolq"]
+    assert len(report.candidate.skipped) == 6
+
+
+def test_a_run_in_which_all_was_skipped_is_not_said_to_be_measured() -> None:
+    run = a_run(skipped=[Skipped("chat", "the checkpoint has no chat template", missing=False)])
+    records = rows([1.0], task="health", metric="finite", unit="check")
+    assert "nothing was scored" in a_report(results(run, records)).banner.headline
+
+
+def test_exact_calls_speak_for_a_tools_task_and_not_abstaining() -> None:
+    records = [
+        *rows([1.0, 1.0], task="pyr_tools", metric="abstained"),
+        *rows([0.0, 1.0], task="pyr_tools", metric="exact"),
+    ]
+    report = a_report(results(a_run(), records))
+    assert [each.metric for each in report.measures if each.main] == ["exact"]

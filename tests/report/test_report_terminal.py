@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 
 import pytest
@@ -18,7 +19,8 @@ from factories_report import (
 )
 from rich.console import Console
 
-from pyr.report import terminal
+from pyr.compare import compare
+from pyr.report import outline, terminal
 from pyr.schema import Aggregate, Skipped
 
 
@@ -37,6 +39,13 @@ def test_a_line_has_score_margin_n_and_difference() -> None:
     lines = [" ".join(line.split()) for line in shown(a_report(new, old)).splitlines()]
     line = "arc score 3.000 \u00b10.199 (n=100) -1.000 \u00b10.056 vs old worse"
     assert line in lines
+
+
+def test_a_bound_of_zero_is_a_bound() -> None:
+    new, old = two_runs()
+    (row,) = compare(new, old)
+    row = dataclasses.replace(row, low=-0.6, high=0.0)
+    assert "-0.300 \u00b10.300 vs old" in shown(outline.build(new, old, [row], None))
 
 
 @pytest.mark.parametrize("state", ["pass", "fail", "unclear"])
