@@ -145,6 +145,18 @@ class Suite(Strict):
     """A local mirror of hub data sets, laid out DIR/<org>/<name>."""
     probes: list[ProbeSpec] = Field(min_length=1)
 
+    @model_validator(mode="after")
+    def _no_two_probes_ask_one_task(self) -> Suite:
+        # Their records would be of the same items, which nothing could tell apart.
+        known: dict[str, int] = {}
+        for place, probe in enumerate(self.probes):
+            asked = probe.options.get("tasks", []) if probe.probe == "harness" else []
+            for entry in asked if isinstance(asked, list) else []:
+                name = str(entry.get("task") if isinstance(entry, dict) else entry)
+                if known.setdefault(name, place) != place:
+                    raise ValueError(f"task '{name}' is asked for by two probes: keep one of them")
+        return self
+
 
 class Rule(Strict):
     """One thing that must hold: a measure (``task/metric``, globs allowed) and exactly one word."""

@@ -91,3 +91,11 @@ def test_a_file_without_the_ending_is_not_said_to_be_missing(tmp_path: Path) -> 
     (tmp_path / "suite").write_text("probes: [{probe: health}]")
     with pytest.raises(ContentError, match=r"is no \.yaml file"):
         content.find(str(tmp_path / "suite"), kind="suite", folder="evals/suites")
+
+
+def test_a_task_that_two_probes_ask_is_refused_before_anything_is_measured(tmp_path: Path) -> None:
+    file = tmp_path / "suite.yaml"
+    again = "{probe: harness, name: again, tasks: [{task: pyr_facts, limit: 2}]}"
+    file.write_text(f"probes: [{{probe: harness, tasks: [pyr_facts]}}, {again}]")
+    with pytest.raises(ContentError, match="'pyr_facts' is asked for by two probes"):
+        content.read(file, Suite)

@@ -72,11 +72,10 @@ def task_manager(options: HarnessOptions) -> Any:
     folders = [content.path("evals/tasks"), *map(Path, options.include_path)]
     for family in options.families:
         if not (shipped / family).is_dir():
-            known = [child.name for child in shipped.iterdir() if child.is_dir()]
             raise ContentError(
                 f"lm-eval has no task family '{family}'.",
                 where=f"looked in: {shipped}",
-                remedy=did_you_mean(family, known),
+                remedy=did_you_mean(family, _families()) or "name a folder of those",
             )
         folders.append(shipped / family)
     return lm_eval.tasks.TaskManager(include_path=folders, include_defaults=False)
@@ -159,13 +158,20 @@ def _members(children: Sequence[str | Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _unknown_task(name: str, manager: Any) -> ContentError:
-    near = did_you_mean(name, manager.task_index)
     family = _family_of(name)
+    near = did_you_mean(name, [*manager.task_index, *_families()])
     if family:
         remedy = f"lm-eval has it: add '{family}' to the probe's families"
     else:
         remedy = near or "name a task of evals/tasks or of a family listed under families"
     return ContentError(f"unknown task '{name}'.", remedy=remedy)
+
+
+def _families() -> list[str]:
+    import lm_eval.tasks
+
+    shipped = Path(lm_eval.tasks.__file__).parent
+    return sorted(child.name for child in shipped.iterdir() if child.is_dir())
 
 
 def _family_of(name: str) -> str:
@@ -256,6 +262,12 @@ def load(manager: Any, spec: TaskSpec, where: Place) -> Any:
             f"the data of task '{spec.name}' cannot be read: {error.__cause__ or error}",
             where=f"data: {where.folder or spec.dataset}",
             remedy="fetch it again",
+        ) from error
+    except (TypeError, AttributeError) as error:
+        raise ContentError(
+            f"lm-eval cannot make task '{spec.name}': {error}",
+            where=f"the suite sets: {dict(spec.overrides)}",
+            remedy="see that every value is of the type that lm-eval's task files have there",
         ) from error
     except (OSError, ValueError, RuntimeError) as error:
         if not spec.dataset:

@@ -89,6 +89,11 @@ def test_a_wrong_word_is_answered(
         ("probes: [{probe: harnes, tasks: [a]}]", "did you mean: harness"),
         ("probes: [{probe: harness, task: [a]}]", "did you mean: tasks"),
         ("probes: [{probe: harness, tasks: [pyr_fakts]}]", "did you mean: pyr_facts"),
+        ("probes: [{probe: harness, tasks: [hellaswog]}]", "did you mean: hellaswag"),
+        (
+            "probes: [{probe: harness, tasks: [{task: pyr_facts, num_fewshot: five}]}]",
+            "the suite sets: {'num_fewshot': 'five'}",
+        ),
         ("probs: []", "did you mean: probes"),
         ("probes: [{probe: harness, tasks: [pyr_facts], limit: 0}]", "limit"),
         ("probes: [", "not valid YAML"),
