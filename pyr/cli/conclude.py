@@ -140,8 +140,11 @@ def write_aside(folder: Path, files: dict[str, str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for name, body in files.items():
             aside = folder / f".{name}.{os.getpid()}"
-            aside.write_text(body, encoding="utf-8")
-            aside.replace(folder / name)
+            try:
+                aside.write_text(body, encoding="utf-8")
+                aside.replace(folder / name)
+            finally:
+                aside.unlink(missing_ok=True)
     except OSError as error:
         raise StoreError(
             f"the report cannot be written: {error.strerror or error}",

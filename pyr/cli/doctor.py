@@ -36,7 +36,8 @@ def run(options: argparse.Namespace) -> int:
         for need in needs:
             print(f"{'MISSING' if need.blocks else 'note   '}  {need.what}: {need.remedy}")
         if not any(need.blocks for need in needs):
-            print(f"nothing is missing for suite {suite.name}")
+            gone = "nothing that is missing stops" if needs else "nothing is missing for"
+            print(f"{gone} suite {suite.name}")
     return USAGE if any(need.blocks for need in needs) else 0
 
 

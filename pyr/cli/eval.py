@@ -55,7 +55,7 @@ def measure(
         return evaluate(checkpoint, suite, store, seen_here)
 
 
-def local_mirror(folder: str) -> Path | None:
+def local_mirror(folder: str | None) -> Path | None:
     """The mirror at `folder`, None if none is named. Raises DataMissing if it is not there."""
     if not folder:
         return None

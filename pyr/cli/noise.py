@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pyr import content
 from pyr.checkpoint import identify
-from pyr.cli.eval import measure
+from pyr.cli.eval import local_mirror, measure
 from pyr.cli.settings import settle
 from pyr.compare.jitter import Jitter, jitter
 from pyr.errors import UsageError
@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("a batch size of 1 has no smaller one.", remedy="--set batch_size=8")
     plain = Conditions(
         settings=settled.engine.resolved(),
-        mirror=Path(options.datasets).resolve() if options.datasets else None,
+        mirror=local_mirror(options.datasets or settled.suite.datasets),
     )
     root = Path(options.store)
 

@@ -8,8 +8,12 @@ from __future__ import annotations
 import argparse
 import difflib
 import importlib
+import importlib.metadata
+import re
 from collections.abc import Callable
 from typing import Any, NoReturn
+
+_EXIT_CODES = "exit codes: 0 pass, 1 fail, 2 usage or bad input, 3 unclear or incomplete"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -19,11 +23,31 @@ class _Parser(argparse.ArgumentParser):
         """Print what is wrong, the nearest right word, and where help is."""
         lines = [f"{self.prog}: {message}"]
         known = sorted(self._option_string_actions)
-        for word in message.split():
-            near = difflib.get_close_matches(word, known, n=2) if word.startswith("--") else []
-            if near and word not in known:
+        words = [word for word in message.split() if word.startswith("--") and word not in known]
+        choice = re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message)
+        if choice:
+            words, known = [choice[1]], re.findall(r"[\w-]+", choice[2])
+        for word in words:
+            near = difflib.get_close_matches(word, known, n=2)
+            if near:
                 lines.append(f"  did you mean: {', '.join(near)}?")
         self.exit(2, "\n".join([*lines[:2], f"  see: {self.prog} --help"]) + "\n")
+
+
+class _Version(argparse.Action):
+    """Print the version: of what is installed, so that a bug report can name it."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        print(f"pyr-lm {importlib.metadata.version('pyr-lm')}")
+        parser.exit()
+
+
+def _verb(verbs: Any, name: str, does: str) -> argparse.ArgumentParser:
+    sentence = does if does.endswith("?") else f"{does}."
+    verb: argparse.ArgumentParser = verbs.add_parser(
+        name, help=does, description=sentence[0].upper() + sentence[1:]
+    )
+    return verb
 
 
 def _call(module: str) -> Callable[[argparse.Namespace], int]:
@@ -40,24 +64,25 @@ def parser() -> argparse.ArgumentParser:
         prog="pyr",
         description="Evaluate a small language model's checkpoint: what got better, what got "
         "worse, whether that is real, and whether the next phase may begin.",
-        epilog="exit codes: 0 pass, 1 fail, 2 usage or bad input, 3 unclear or incomplete",
+        epilog=_EXIT_CODES,
     )
+    top.add_argument("--version", action=_Version, nargs=0, help="print the version")
     verbs = top.add_subparsers(metavar="VERB", required=True, parser_class=_Parser)
-    eval_parser(verbs.add_parser("eval", help="evaluate a checkpoint, compare, judge, report"))
-    _compare(verbs.add_parser("compare", help="compare two stored runs"))
-    _report(verbs.add_parser("report", help="write the report of stored runs"))
-    _ls(verbs.add_parser("ls", help="list stored runs"))
-    _import(verbs.add_parser("import", help="read lm-eval result files into the store"))
-    _export(verbs.add_parser("export", help="a run or a checkpoint in another tool's form"))
-    _doctor(verbs.add_parser("doctor", help="what a suite needs that is not here"))
-    _datasets(verbs.add_parser("datasets", help="local mirrors of hub data sets"))
-    _train(verbs.add_parser("train", help="run a recipe through its gated phases"))
-    _data(verbs.add_parser("data", help="prepare and check a recipe's training data"))
-    _tokenizer(verbs.add_parser("tokenizer", help="train a tokenizer, compare tokenizers"))
-    _gate(verbs.add_parser("gate", help="check a gate's margins, verify or overrule a verdict"))
-    _bisect(verbs.add_parser("bisect", help="the first checkpoint of a training that fails a rule"))
-    _noise(verbs.add_parser("noise", help="the smallest difference worth reading"))
-    _demo(verbs.add_parser("demo", help="a real model against a damaged copy of itself"))
+    eval_parser(_verb(verbs, "eval", "evaluate a checkpoint, compare, judge, report"))
+    _compare(_verb(verbs, "compare", "compare two stored runs"))
+    _report(_verb(verbs, "report", "write the report of stored runs"))
+    _ls(_verb(verbs, "ls", "list stored runs"))
+    _import(_verb(verbs, "import", "read lm-eval result files into the store"))
+    _export(_verb(verbs, "export", "a run or a checkpoint in another tool's form"))
+    _doctor(_verb(verbs, "doctor", "what a suite needs that is not here"))
+    _datasets(_verb(verbs, "datasets", "local mirrors of hub data sets"))
+    _train(_verb(verbs, "train", "run a recipe through its gated phases"))
+    _data(_verb(verbs, "data", "prepare and check a recipe's training data"))
+    _tokenizer(_verb(verbs, "tokenizer", "train a tokenizer, compare tokenizers"))
+    _gate(_verb(verbs, "gate", "check a gate's margins, verify or overrule a verdict"))
+    _bisect(_verb(verbs, "bisect", "the first checkpoint of a training that fails a rule"))
+    _noise(_verb(verbs, "noise", "the smallest difference worth reading"))
+    _demo(_verb(verbs, "demo", "a real model against a damaged copy of itself"))
     return top
 
 
@@ -68,8 +93,11 @@ def eval_parser(
     verb = verb or _Parser(prog=prog)
     verb.description = "Evaluate a checkpoint; with a baseline compare; with a gate judge."
     verb.epilog = (
-        "example: pyr-eval out/checkpoint-2000 --suite base --baseline out/checkpoint-1000"
+        f"{_EXIT_CODES}. "
+        "Example: pyr-eval out/checkpoint-2000 --suite base --baseline out/checkpoint-1000"
     )
+    if prog:
+        verb.add_argument("--version", action=_Version, nargs=0, help="print the version")
     verb.add_argument("checkpoint", nargs="+", help="model folder, checkpoint-N folder or .gguf")
     verb.add_argument("--suite", default="smoke", help="name or file (default: smoke)")
     verb.add_argument("--baseline", help="checkpoint path or stored run to compare with")
@@ -177,10 +205,10 @@ def _recipe_options(verb: argparse.ArgumentParser) -> None:
 
 def _tokenizer(verb: argparse.ArgumentParser) -> None:
     actions = verb.add_subparsers(metavar="ACTION", required=True, parser_class=_Parser)
-    train = actions.add_parser("train", help="train the tokenizer of a recipe")
+    train = _verb(actions, "train", "train the tokenizer of a recipe")
     train.add_argument("recipe", help="as train/pyr-135m/tokenizer.yaml")
     train.add_argument("-o", "--output", metavar="DIR", help="(default: beside the recipe)")
-    sweep = actions.add_parser("sweep", help="compression against size of the vocabulary")
+    sweep = _verb(actions, "sweep", "compression against size of the vocabulary")
     sweep.add_argument("recipe", help="as train/pyr-135m/tokenizer.yaml")
     sweep.add_argument("--vocab", default="4096,8192,16384,32768,49152", metavar="N,N,...")
     sweep.add_argument("--on", nargs="*", default=[], metavar="FILE", help="texts to measure")
@@ -189,7 +217,7 @@ def _tokenizer(verb: argparse.ArgumentParser) -> None:
     sweep.add_argument("-o", "--output", metavar="FILE", help="HTML page")
     for each in (train, sweep):
         each.add_argument("--texts", default=".", metavar="DIR", help="where the texts lie")
-    compare = actions.add_parser("compare", help="compare tokenizers over texts")
+    compare = _verb(actions, "compare", "compare tokenizers over texts")
     compare.add_argument("tokenizers", nargs="+", help="ours first; the listed ones if alone")
     compare.add_argument("--texts", nargs="*", default=[], metavar="FILE", help="(default: ours)")
     compare.add_argument("--data", default=".", metavar="DIR", help="where texts and others lie")
@@ -204,14 +232,14 @@ def _tokenizer(verb: argparse.ArgumentParser) -> None:
 
 def _gate(verb: argparse.ArgumentParser) -> None:
     actions = verb.add_subparsers(metavar="ACTION", required=True, parser_class=_Parser)
-    check = actions.add_parser("check", help="can this suite resolve the gate's margins?")
+    check = _verb(actions, "check", "can this suite resolve the gate's margins?")
     check.add_argument("name", help="gate: name or file")
     check.add_argument("--suite", help="name or file")
     check.add_argument("--history", metavar="DIR", help="store with runs of this training")
-    verify = actions.add_parser("verify", help="recompute a verdict from the records")
+    verify = _verb(actions, "verify", "recompute a verdict from the records")
     verify.add_argument("name", help="verdict.json, or the folder it lies in")
     verify.add_argument("--gate", help="name or file (default: the verdict's)")
-    accept = actions.add_parser("accept", help="overrule a verdict: training may go on")
+    accept = _verb(actions, "accept", "overrule a verdict: training may go on")
     accept.add_argument("name", help="verdict.json, or the folder it lies in")
     accept.add_argument("reason", help="what you know that the gate does not")
     accept.add_argument("--gate", help="name or file (default: the verdict's)")

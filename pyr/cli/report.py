@@ -6,11 +6,19 @@ import argparse
 from pathlib import Path
 
 from pyr.cli.conclude import conclude, read_gate, show
+from pyr.errors import UsageError
 from pyr.store import Store
 
 
 def run(options: argparse.Namespace) -> int:
     """One report of the last run against the first, with the trajectory of all of them."""
+    place = Path(options.output)
+    file = place / "report.html" if place.is_dir() else place
+    if file.suffix not in (".html", ".htm"):
+        raise UsageError(
+            f"-o {options.output}: the report is one HTML file.",
+            remedy="name it so: -o report.html (report.md and verdict.json go beside it)",
+        )
     gate = read_gate(options.gate) if options.gate else None
     store = Store(options.store)
     runs = [store.run(reference) for reference in options.runs]
@@ -20,6 +28,6 @@ def run(options: argparse.Namespace) -> int:
         runs[0] if len(runs) > 1 else None,
         gate,
         history=runs,
-        output=Path(options.output),
+        output=file,
     )
     return show(concluded, as_json=options.json)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 from pyr.cli import EXIT_CODES, INTERRUPTED
 from pyr.cli.conclude import Conclusion, conclude, write_aside
-from pyr.cli.eval import measure
+from pyr.cli.eval import local_mirror, measure
 from pyr.cli.progress import note
 from pyr.evaluate import Conditions
 from pyr.schema import Gate, Run
@@ -55,14 +55,9 @@ def rehearsal_of(options: argparse.Namespace, read: Curriculum) -> Rehearsal:
         texts=Path(options.data) if options.data else None,
         conclude=report,
         measure=measure,
-        conditions=replace(Conditions(), mirror=_mirror(options.datasets)),
+        conditions=Conditions(mirror=local_mirror(options.datasets)),
         say=note,
     )
-
-
-def _mirror(folder: str | None) -> Path | None:
-    # lm-eval would read a relative path as a hub name.
-    return Path(folder).resolve() if folder else None
 
 
 def _comparable(run: Run, candidate: Run) -> bool:

@@ -225,7 +225,7 @@ def lacking(specs: Sequence[TaskSpec], mirror_folder: Path | None) -> Iterator[N
             yield Need(f"{error.what} ({error.where})", _fetch(spec))
         if spec.dataset and mirror_folder is None and not _cached(spec.dataset):
             what = f"data set {spec.dataset} (task '{spec.name}') is not on this machine"
-            yield Need(what, f"the hub is asked for it, or lay a mirror: {_fetch(spec)}", False)
+            yield Need(what, f"the hub is asked for it; or {_fetch(spec)}", False)
 
 
 def _cached(dataset: str) -> bool:

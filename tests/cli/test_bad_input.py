@@ -132,6 +132,26 @@ def test_a_run_that_is_not_stored(capsys: pytest.CaptureFixture[str], tmp_path: 
     assert "pyr: " in capsys.readouterr().err
 
 
+def test_a_report_is_asked_for_in_a_file_that_is_no_page(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["report", "a", "-o", str(tmp_path / "report.md"), "--store", str(tmp_path)]) == 2
+    assert "one HTML file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("verb", ["bisect", "noise"])
+def test_every_verb_looks_for_the_mirror_first(
+    capsys: pytest.CaptureFixture[str], tiny_checkpoint: Path, tmp_path: Path, verb: str
+) -> None:
+    folders = []
+    for step in (1, 2):
+        folders.append(str(shutil.copytree(tiny_checkpoint, tmp_path / f"checkpoint-{step}")))
+    rule = ["--rule", "a/b at_least 1"] if verb == "bisect" else []
+    common = ["--datasets", str(tmp_path / "no"), "--store", str(tmp_path / "results")]
+    assert main([verb, *folders, *rule, *common]) == 2
+    assert "no mirror of data sets" in capsys.readouterr().err
+
+
 def test_a_chat_template_that_cannot_be_rendered(
     capsys: pytest.CaptureFixture[str], checkpoint_copy: Path, tmp_path: Path
 ) -> None:

@@ -180,6 +180,8 @@ def test_ls_compare_and_export_find_the_runs(
     page = suite.parent / "page.html"
     assert main(["report", "tiny--", "copy--", "-o", str(page), "--store", store]) == 0
     assert page.is_file()
+    assert main(["report", "tiny--", "copy--", "-o", str(suite.parent), "--store", store]) == 0
+    assert (suite.parent / "report.html").is_file()
     folder = suite.parent / "exported"
     assert main(["export", "lm-eval", "copy--", str(folder), "--store", store]) == 0
     assert list(folder.rglob("results_*.json"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import pytest
 
 from pyr.cli.parser import eval_parser, parser
 
-EVERYWHERE = {"--help", "--store", "--json"}
+EVERYWHERE = {"--help", "--store", "--json", "--version"}
 OPTIONS = {
     "eval": "--suite --baseline --gate --datasets --engine --skip-missing --budget --set",
     "compare": "--gate",
@@ -61,6 +62,27 @@ def test_the_verbs_are_these() -> None:
 def test_a_verb_has_these_options_and_at_most_eight(verb: str) -> None:
     assert options_of(verbs()[verb]) == set(OPTIONS[verb].split())
     assert len(OPTIONS[verb].split()) <= 8
+
+
+def test_a_misspelt_verb_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parser().parse_args(["compair", "a", "b"])
+    assert "did you mean: compare?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("one", [parser(), eval_parser(prog="pyr-eval")])
+def test_the_version_is_what_is_installed(
+    capsys: pytest.CaptureFixture[str], one: argparse.ArgumentParser
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        one.parse_args(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"pyr-lm {importlib.metadata.version('pyr-lm')}\n"
+
+
+@pytest.mark.parametrize("verb", OPTIONS)
+def test_every_verb_says_in_its_help_what_it_does(verb: str) -> None:
+    assert verbs()[verb].description
 
 
 def test_pyr_eval_is_pyr_eval() -> None:
