@@ -305,7 +305,10 @@ def _key(model: Any, tokenizer: Any) -> str:
 
 
 def _keep(file: Path, outcome: Outcome) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
     spare = file.with_suffix(f".{os.getpid()}.tmp")
-    spare.write_text(json.dumps(asdict(outcome), indent=1), encoding="utf-8")
-    spare.replace(file)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        spare.write_text(json.dumps(asdict(outcome), indent=1), encoding="utf-8")
+        spare.replace(file)
+    except OSError as error:
+        _LOG.info("the outcome cannot be kept (%s): checked again the next time", error)

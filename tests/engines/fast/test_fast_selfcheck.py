@@ -120,6 +120,21 @@ def test_the_outcome_is_kept_and_found_again(own_cache: Path, monkeypatch) -> No
     assert selfcheck.check(model, TOKENIZER) == first
 
 
+def test_a_cache_that_cannot_be_written_only_costs_the_check_again(
+    tmp_path: Path, monkeypatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from pyr.engines.fast import selfcheck
+
+    in_the_way = tmp_path / "file"
+    in_the_way.touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(in_the_way))
+    agreed = selfcheck.Outcome(True, "")
+    monkeypatch.setattr(selfcheck, "run", lambda model, tokenizer: agreed)
+    with caplog.at_level("INFO"):
+        assert selfcheck.check(tiny_model("llama"), TOKENIZER) == agreed
+    assert "cannot be kept" in caplog.text
+
+
 def test_a_failure_that_may_pass_is_not_kept(own_cache: Path, monkeypatch) -> None:
     from pyr.engines.fast import selfcheck
 
