@@ -131,7 +131,7 @@ def collect(
             word=_word(each, found.get(each.measure, False)),
             rule=rules.get(each.measure),
             limit=limits.get(each.measure),
-            chance=chances.get(each.task) if _is_accuracy(each.metric) else None,
+            chance=chances.get(each.measure),
             main=main.get(each.task) == each.metric,
             trail=trails.get(each.measure, ()),
             marks=_marks(each, reliable or {}),
@@ -209,10 +209,6 @@ def _main_metrics(comparisons: Sequence[Comparison], rules: Mapping[str, State])
 
     best = sorted(comparisons, key=preference, reverse=True)
     return {each.task: each.metric for each in best}
-
-
-def _is_accuracy(metric: str) -> bool:
-    return metric.split("_")[0] == "acc"
 
 
 def _word(comparison: Comparison, real: bool) -> Word:

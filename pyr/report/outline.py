@@ -6,7 +6,6 @@ in it has been made harmless (`words.harmless`), since part of it is what a mode
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Literal
 
 import pandas as pd
 
-from pyr.compare import COUNTED, Reliability, reliability
+from pyr.compare import COUNTED, Reliability, chances, reliability
 from pyr.compare.reliability import Way
 from pyr.report.forgetting import Matrix, matrix
 from pyr.report.measures import JUDGED, Measure, collect, kind_of
@@ -119,13 +118,13 @@ def build(
     documents: the items as they were asked (`Store.documents`), for chance levels and samples.
     """
     trails = follow([*history, candidate]) if history else Trails("tokens", {}, ())
-    chances = _chances(comparisons, documents)
+    guessing = chances(documents, comparisons) if documents is not None else {}
     measures = collect(
         comparisons,
         verdict,
         trails=trails.points,
-        chances=chances,
-        reliable=_reliable(comparisons, trails, chances, phase=candidate.run.checkpoint.phase),
+        chances=guessing,
+        reliable=_reliable(comparisons, trails, guessing, phase=candidate.run.checkpoint.phase),
     )
     findings = sorted(verdict.findings if verdict else (), key=finding_rank)
     broken, sound = _health(candidate.records)
@@ -279,24 +278,10 @@ def _signal(ways: Sequence[Point]) -> float:
     return (max(values) - min(values)) / errors[len(errors) // 2] if errors else 0.0
 
 
-def _chances(comparisons: Sequence[Comparison], documents: pd.DataFrame | None) -> dict[str, float]:
-    """What guessing would score by task and group: the mean of 1 / number of choices."""
-    if documents is None or documents.empty:
-        return {}
-    groups = {each.task: each.group for each in comparisons}
-    sums: dict[str, list[float]] = {}
-    for task, written in zip(documents["task"], documents["choices"], strict=True):
-        choices = len(json.loads(written)) if written else 0
-        for name in {str(task), groups.get(str(task), "") or str(task)}:
-            sums.setdefault(name, []).append(1 / choices if choices > 1 else float("nan"))
-    means = {name: sum(shares) / len(shares) for name, shares in sums.items()}
-    return {name: mean for name, mean in means.items() if mean == mean}
-
-
 def _reliable(
     comparisons: Sequence[Comparison],
     trails: Trails,
-    chances: Mapping[str, float],
+    guessing: Mapping[str, float],
     *,
     phase: str,
 ) -> dict[str, Reliability]:
@@ -307,7 +292,7 @@ def _reliable(
             continue
         points = [p for p in trails.points.get(row.measure, ()) if p.phase == phase]
         way = Way(tuple(float(p.x) for p in points), tuple(p.value for p in points))
-        chance = chances.get(row.task) if row.metric.partition("_")[0] == "acc" else None
+        chance = guessing.get(row.measure)
         found[row.measure] = reliability(row.candidate, way, better=row.better, chance=chance)
     return found
 

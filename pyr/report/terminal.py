@@ -101,7 +101,8 @@ def _cells(measure: Measure, baseline: str) -> list[str]:
         change = f"{words.signed(measure.delta.value, places)}{_give(half, places)} vs {baseline}"
     word = "" if measure.word == "not compared" else measure.word
     rule = f"rule: {measure.rule}" if measure.rule else ""
-    return [measure.task, measure.metric, score, count, change, word, rule]
+    marks = f"decides nothing: {', '.join(measure.marks)}" if measure.marks else ""
+    return [measure.task, measure.metric, score, count, change, word, rule, marks]
 
 
 def _give(half_width: float | None, places: int) -> str:

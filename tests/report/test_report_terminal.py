@@ -11,6 +11,7 @@ from factories_report import (
     a_report,
     a_run,
     a_verdict,
+    documents,
     hostile_report,
     published,
     results,
@@ -46,6 +47,12 @@ def test_a_bound_of_zero_is_a_bound() -> None:
     (row,) = compare(new, old)
     row = dataclasses.replace(row, low=-0.6, high=0.0)
     assert "-0.300 \u00b10.300 vs old" in shown(outline.build(new, old, [row], None))
+
+
+def test_a_score_at_chance_is_said_to_decide_nothing() -> None:
+    asked = documents(*((str(n), "p", ["a", "b"], "0") for n in range(100)))
+    said = shown(a_report(results(a_run(), rows([0.0, 1.0] * 50)), documents=asked))
+    assert "(n=100)" in said and "decides nothing: at chance" in said
 
 
 @pytest.mark.parametrize("state", ["pass", "fail", "unclear"])
