@@ -59,7 +59,9 @@ class Health:
         if resumable:
             looks = resumption.looks(folder)
             checks += [_check("training_state", look.part, look.fault) for look in looks]
-        notes = [] if resumable else [_NOT_RESUMABLE]
+        # A model that knows no step was handed on, not saved on the way.
+        expected = subject.checkpoint.step is not None and not resumable
+        notes = [_NOT_RESUMABLE] if expected else []
         sound = all(record.value for record in finite)
         inside = list(_condition(subject)) if sound and _opened(subject.lm) else []
         yield Chunk(records=[*checks, *inside], notes=notes)
