@@ -7,14 +7,17 @@ installed wheel (`pyr/_content/...`). The packaged copy is looked at first, so t
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from pyr.errors import ContentError, did_you_mean
+
+if TYPE_CHECKING:
+    import jinja2
 
 _PACKAGED = Path(__file__).parent / "_content"
 _CHECKOUT = Path(__file__).parent.parent
@@ -35,6 +38,21 @@ def path(relative: str) -> Path:
         where=f"looked in: {_PACKAGED}, {_CHECKOUT}",
         remedy="install again: pip install --force-reinstall pyr-lm",
     )
+
+
+def template(file: Path, filters: Mapping[str, Any]) -> jinja2.Template:
+    """A page's template; every value in it is quoted, and one that is missing is an error."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(file.parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= filters
+    return environment.get_template(file.name)
 
 
 def find(name: str, *, kind: str, folder: str) -> Path:

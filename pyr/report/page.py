@@ -14,8 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
-
 from pyr import content
 from pyr.report import figures, marks, words
 from pyr.report.measures import Measure
@@ -54,15 +52,7 @@ def render(report: Report, template: Path | None = None) -> str:
 
     template: another Jinja2 file than the shipped one, given the same values.
     """
-    file = template or content.path(TEMPLATE)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(file.parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
+    filters = {
         "number": words.number,
         "signed": words.signed,
         "margin": words.margin,
@@ -72,7 +62,7 @@ def render(report: Report, template: Path | None = None) -> str:
         "plural": words.plural,
     }
     shown = [each for each in report.measures if each.kind == "task"]
-    html = environment.get_template(file.name).render(
+    html = content.template(template or content.path(TEMPLATE), filters).render(
         report=report,
         title=title,
         rows=rows(shown[:ROWS_SHOWN], _place(report)),

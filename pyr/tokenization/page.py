@@ -109,16 +109,8 @@ def render_sweep(recipe: Recipe, sizes: Sequence[Size], model: Model) -> str:
 
 
 def _template() -> jinja2.Template:
-    file = content.path(TEMPLATE)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(file.parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"share": lambda value: f"{value:+.1%}", "margin": _margin}
-    return environment.get_template(file.name)
+    filters = {"share": lambda value: f"{value:+.1%}", "margin": _margin}
+    return content.template(content.path(TEMPLATE), filters)
 
 
 def _margin(found: Score) -> str:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import jinja2
-
 from pyr import content
 from pyr.report import figures, words
 from pyr.report.forgetting import METRIC, Matrix
@@ -32,15 +30,7 @@ def headline(course: Course) -> str:
 
 def render(course: Course) -> str:
     """The whole page; the same run gives the same bytes."""
-    file = content.path(TEMPLATE)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(file.parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
+    filters = {
         "number": words.number,
         "signed": words.signed,
         "margin": words.margin,
@@ -49,7 +39,7 @@ def render(course: Course) -> str:
         "clock": clock,
     }
     clean = harmless(course)
-    html: str = environment.get_template(file.name).render(
+    html: str = content.template(content.path(TEMPLATE), filters).render(
         course=clean,
         headline=headline(clean),
         loss_chart=loss_chart(clean),
