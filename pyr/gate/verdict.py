@@ -97,7 +97,7 @@ def _digests(bench: Bench, history: Sequence[Results]) -> dict[str, str]:
 
 
 def _findings(bench: Bench, rule: Rule) -> Iterator[Finding]:
-    matched = [row for row in bench.comparisons if fnmatchcase(row.measure, rule.measure)]
+    matched = [row for row in bench.comparisons if _asked(bench, rule, row)]
     for row in matched:
         yield _finding(bench, rule, row)
     seen = {row.task for row in matched} | {row.group for row in matched}
@@ -108,6 +108,19 @@ def _findings(bench: Bench, rule: Rule) -> Iterator[Finding]:
         near = did_you_mean(rule.measure, [row.measure for row in bench.comparisons])
         reason = f"neither run has a measure of that name; {near}"
         yield _watched(rule, _unclear(rule, rule.measure, reason.removesuffix("; ")))
+
+
+def _asked(bench: Bench, rule: Rule, row: Comparison) -> bool:
+    """True if the rule is about this measure.
+
+    A pattern of checks is about those that the candidate has, with or without a baseline: what was
+    trained on preferences has no loss of language that its baseline's check could be made with.
+    """
+    if row.measure == rule.measure:
+        return True
+    skip = any(each.what == row.task for each in bench.candidate.run.skipped)
+    lacking = row.unit == "check" and row.candidate is None and not skip
+    return fnmatchcase(row.measure, rule.measure) and not (lacking and not rules.is_relative(rule))
 
 
 def _watched(rule: Rule, finding: Finding) -> Finding:

@@ -53,6 +53,30 @@ def test_a_rule_that_matches_nothing_is_unclear_and_says_what_is_near():
     assert "did you mean: arc/acc" in found.sentence
 
 
+def checks(*metrics):
+    return results(*[records([1.0], task="health", metric=m, unit="check") for m in metrics])
+
+
+def test_a_pattern_of_checks_asks_those_that_the_candidate_has():
+    guard = {"measure": "health/*", "at_least": 1}
+    found = verdict(guard, checks("finite"), checks("finite", "loss"))
+    assert [(each.measure, each.state) for each in found.findings] == [("health/finite", "pass")]
+
+
+def test_a_check_that_is_named_must_be_there():
+    found = verdict(
+        {"measure": "health/loss", "at_least": 1}, checks("finite"), checks("finite", "loss")
+    )
+    assert found.state == "unclear"
+    assert "not measured for the candidate" in found.findings[0].sentence
+
+
+def test_a_candidate_without_any_check_is_unclear():
+    assert (
+        verdict({"measure": "health/*", "at_least": 1}, sure(), checks("loss")).state == "unclear"
+    )
+
+
 # ------------------------------------------------------------------ never by accident
 
 
