@@ -14,7 +14,6 @@ def run(options: argparse.Namespace) -> int:
     store = Store(options.store)
     baseline = store.run(options.baseline)
     *others, last = [store.run(each) for each in options.candidate]
-    concluded = conclude(
-        store, last, baseline, gate, mean_with=others, history=history_of(store, last)
-    )
+    known = history_of(store, last)
+    concluded = conclude(store, last, baseline, gate, mean_with=others, history=known, apart=True)
     return show(concluded, as_json=options.json)

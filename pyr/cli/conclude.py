@@ -51,6 +51,7 @@ def conclude(
     mean_with: Sequence[Run] = (),
     history: Sequence[Run] = (),
     output: Path | None = None,
+    apart: bool = False,
 ) -> Conclusion:
     """Compare, judge and write the report of `candidate`.
 
@@ -59,6 +60,7 @@ def conclude(
     from checkpoint to checkpoint.
     output: the HTML file; beside it go report.md, verdict.json and junit.xml. By default in the
     run's own folder, of a mean in a folder there.
+    apart: write into a folder of this baseline instead, so that the run keeps its own report.
     gate: None judges nothing; the state then only says whether the run is complete.
     """
     results = average([*(store.results(run) for run in mean_with), store.results(candidate)])
@@ -66,7 +68,7 @@ def conclude(
     known = _history(store, history, results, compared)
     documents = store.documents(candidate)
     assessed = assess(gate, results, compared, history=known, documents=documents)
-    html = output or _place(store, candidate, results)
+    html = output or _place(store, candidate, results, baseline if apart else None)
     verdict = _overruled(assessed.verdict, html.with_name("verdict.json"))
     report = outline.build(
         results,
@@ -104,10 +106,12 @@ def history_of(store: Store, candidate: Run) -> list[Run]:
     return [run for run in store.runs() if run.finished and (run.suite_digest, run.engine) == asked]
 
 
-def _place(store: Store, candidate: Run, results: Results) -> Path:
+def _place(store: Store, candidate: Run, results: Results, apart: Run | None) -> Path:
     folder = store.folder(candidate)
     if averaged(results.run) > 1:
         folder = folder / f"mean-of-{averaged(results.run)}"
+    if apart is not None:
+        folder = folder / f"against-{apart.id}"
     return folder / "report.html"
 
 

@@ -163,6 +163,23 @@ def test_verdict_and_junit_lie_beside_the_report(
     assert "quiz/acc" in case.attrib["name"]
 
 
+def test_comparing_leaves_the_run_its_own_report_and_verdict(
+    suite: Path, gate: Path, tiny_checkpoint: Path, other: Path
+) -> None:
+    store = Store(suite.parent / "results")
+    call(suite, tiny_checkpoint)
+    call(suite, other)
+    first, second = store.run("tiny--"), store.run("copy--")
+    own = store.folder(second)
+    before = {file.name: file.read_bytes() for file in own.iterdir() if file.is_file()}
+    where = ["--store", str(store.root)]
+    assert main(["compare", first.id, second.id, "--gate", str(gate), *where]) == 1
+    assert {file.name: file.read_bytes() for file in own.iterdir() if file.is_file()} == before
+    judged = own / f"against-{first.id}"
+    assert json.loads((judged / "verdict.json").read_text())["state"] == "fail"
+    assert main(["gate", "verify", str(judged), "--gate", str(gate), *where]) == 0
+
+
 def test_ls_compare_and_export_find_the_runs(
     suite: Path,
     gate: Path,
@@ -177,6 +194,7 @@ def test_ls_compare_and_export_find_the_runs(
     assert main(["ls", "--store", store]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 2
     assert main(["compare", "tiny--", "copy--", "--gate", str(gate), "--store", store]) == 1
+    assert "against-tiny--" in capsys.readouterr().out
     page = suite.parent / "page.html"
     assert main(["report", "tiny--", "copy--", "-o", str(page), "--store", store]) == 0
     assert page.is_file()
