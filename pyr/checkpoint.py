@@ -80,7 +80,7 @@ def _identify_folder(folder: Path, *, allow_pickle: bool) -> Checkpoint:
     config = _read_json(folder / "config.json") if (folder / "config.json").is_file() else None
     if config is None:
         raise _not_a_model(folder)
-    weights, pickled = _weight_files(folder, allow_pickle=allow_pickle)
+    weights, pickled = weight_files(folder, allow_pickle=allow_pickle)
     for file in weights:
         if file.suffix == ".safetensors":
             check_safetensors(file)
@@ -123,8 +123,11 @@ def _not_a_model(folder: Path) -> CheckpointError:
     return CheckpointError(f"{folder} holds no config.json: it is no model folder.", remedy=remedy)
 
 
-def _weight_files(folder: Path, *, allow_pickle: bool) -> tuple[list[Path], bool]:
-    """The files that hold the weights, and whether they are pickles."""
+def weight_files(folder: Path, *, allow_pickle: bool = False) -> tuple[list[Path], bool]:
+    """The files that hold the weights, and whether they are pickles. Raises CheckpointError.
+
+    The choice is transformers' own: where a whole file lies, shards beside it are left over.
+    """
     index = folder / "model.safetensors.index.json"
     if (folder / "model.safetensors").is_file():
         return [folder / "model.safetensors"], False

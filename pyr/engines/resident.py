@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pyr.checkpoint import weight_files
 from pyr.engines import EngineSettings, open_model
 from pyr.schema import Checkpoint
 
@@ -51,9 +52,7 @@ def _swap(lm: Any, folder: Path) -> bool:
     if not isinstance(lm, HFLM):
         return False
     present = lm.model.state_dict()
-    files: list[Any] = [
-        safe_open(file, framework="pt") for file in sorted(folder.glob("model*.safetensors"))
-    ]
+    files: list[Any] = [safe_open(file, framework="pt") for file in weight_files(folder)[0]]
     shapes = {name: file.get_slice(name).get_shape() for file in files for name in file.keys()}
     written = {present[name].data_ptr() for name in shapes if name in present}
     fits = all(name in present and list(present[name].shape) == shapes[name] for name in shapes)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pyr import content
+from pyr.checkpoint import weight_files
 from pyr.probes import Chunk, Subject, condition, resumption
 from pyr.probes.condition import Glimpse
 from pyr.schema import Better, Record, Strict
@@ -95,7 +96,7 @@ def _tensors(subject: Subject) -> Iterator[tuple[str, Any]]:
         return
     from safetensors import safe_open
 
-    for file in sorted(folder.glob("model*.safetensors")):
+    for file in weight_files(folder)[0]:
         with safe_open(file, framework="pt") as tensors:
             for name in sorted(tensors.keys()):
                 yield name, tensors.get_tensor(name)

@@ -44,6 +44,17 @@ def test_swapped_weights_score_as_loaded_ones(tiny_checkpoint: Path, tmp_path: P
     assert torch.equal(logits(resident(identify(tiny_checkpoint), CPU)), before)
 
 
+def test_other_weights_left_in_the_folder_are_not_swapped_in(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    other = other_weights(tiny_checkpoint, tmp_path / "other")
+    shutil.copyfile(tiny_checkpoint / "model.safetensors", other / "model_ema.safetensors")
+    resident = Resident()
+    resident(identify(tiny_checkpoint), CPU)
+    swapped = resident(identify(other), CPU)
+    assert torch.equal(logits(swapped), logits(open_model(identify(other), CPU)))
+
+
 @pytest.mark.parametrize("file", ["config.json", "tokenizer_config.json"])
 def test_another_kind_of_checkpoint_is_loaded_anew(
     tiny_checkpoint: Path, checkpoint_copy: Path, file: str

@@ -99,6 +99,17 @@ def test_tied_weights_that_differ_are_broken(subject: Subject, checkpoint_copy: 
     assert broken(examine(subject, checkpoint_copy)) == {}
 
 
+def test_shards_left_over_beside_the_weights_are_not_the_checkpoint(
+    subject: Subject, checkpoint_copy: Path
+) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    stale = checkpoint_copy / "model-00001-of-00002.safetensors"
+    save_file({"gone": torch.tensor([float("nan")])}, stale, metadata={"format": "pt"})
+    assert broken(examine(subject, checkpoint_copy)) == {}
+
+
 def test_untied_weights_have_their_check_too(subject: Subject, checkpoint_copy: Path) -> None:
     """A copy whose weights were untied compares with a baseline that ties them."""
     config = json.loads((checkpoint_copy / "config.json").read_text())
