@@ -134,6 +134,19 @@ class ProbeSpec(Strict):
         own = {key: raw[key] for key in ("probe", "name") if key in raw}
         return {**own, "options": {key: raw[key] for key in raw if key not in own}}
 
+    @property
+    def label(self) -> str:
+        """What its records and ``--set`` know it by."""
+        return self.name or self.probe.partition(":")[0]
+
+    @property
+    def tasks(self) -> dict[str, dict[str, Any]]:
+        """The tasks that it lists by name, each with the keys that are written beside it."""
+        listed = self.options.get("tasks")
+        entries = listed if isinstance(listed, list) else []
+        written = [each if isinstance(each, dict) else {"task": each} for each in entries]
+        return {str(each["task"]): each for each in written if "task" in each}
+
 
 class Suite(Strict):
     """What is asked of a checkpoint."""
@@ -146,15 +159,15 @@ class Suite(Strict):
     probes: list[ProbeSpec] = Field(min_length=1)
 
     @model_validator(mode="after")
-    def _no_two_probes_ask_one_task(self) -> Suite:
-        # Their records would be of the same items, which nothing could tell apart.
-        known: dict[str, int] = {}
-        for place, probe in enumerate(self.probes):
-            asked = probe.options.get("tasks", []) if probe.probe == "harness" else []
-            for entry in asked if isinstance(asked, list) else []:
-                name = str(entry.get("task") if isinstance(entry, dict) else entry)
-                if known.setdefault(name, place) != place:
-                    raise ValueError(f"task '{name}' is asked for by two probes: keep one of them")
+    def _records_can_be_told_apart(self) -> Suite:
+        labels = [probe.label for probe in self.probes]
+        for label in labels:
+            if labels.count(label) > 1:
+                raise ValueError(f"two probes are called '{label}': give each a `name`")
+        names = [name for probe in self.probes for name in probe.tasks if probe.probe == "harness"]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"task '{name}' is asked for by two probes: keep one of them")
         return self
 
 

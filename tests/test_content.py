@@ -99,3 +99,11 @@ def test_a_task_that_two_probes_ask_is_refused_before_anything_is_measured(tmp_p
     file.write_text(f"probes: [{{probe: harness, tasks: [pyr_facts]}}, {again}]")
     with pytest.raises(ContentError, match="'pyr_facts' is asked for by two probes"):
         content.read(file, Suite)
+
+
+def test_two_probes_of_one_name_are_refused(tmp_path: Path) -> None:
+    # Their records share a file, and --set NAME.OPTION would reach one of them only.
+    file = tmp_path / "suite.yaml"
+    file.write_text("probes: [{probe: tools}, {probe: tools, items: bfcl_style}]")
+    with pytest.raises(ContentError, match="two probes are called 'tools': give each a `name`"):
+        content.read(file, Suite)

@@ -17,11 +17,11 @@ from pyr.cli.settings import settle
 from pyr.compare import compare, lineage, training
 from pyr.engines.resident import Resident
 from pyr.errors import UsageError
-from pyr.evaluate import Conditions
+from pyr.evaluate import Conditions, suite_digest
 from pyr.gate import judge
-from pyr.gate.bisect import bisect, read_rule
+from pyr.gate.bisect import bisect, narrowed, read_rule
 from pyr.report.outline import title
-from pyr.schema import Run, State, Suite
+from pyr.schema import Checkpoint, Finding, Rule, Run, Suite
 from pyr.store import Store
 
 Axis = Literal["step", "tokens"]
@@ -33,23 +33,23 @@ class _Stop:
     """A checkpoint on the way, whose run may have to be made first."""
 
     name: str
-    run: Callable[[], Run]
+    runs: Callable[[], tuple[Run, Run]]
+    """Its run, and the good checkpoint's that asked the same."""
 
 
 def run(options: argparse.Namespace) -> int:
     """Find the first checkpoint between GOOD and BAD that fails the rule."""
     gate = read_rule(options.rule)
     store = Store(options.store)
-    way = _way(options, store)
-    run_of = cache(lambda position: way[position].run())
-    good = store.results(run_of(0))
+    way = _way(options, gate.rules[0], store)
 
-    def state(position: int) -> State:
-        found = store.results(run_of(position))
-        return judge(gate, found, good, compare(found, good)).findings[0].state
+    @cache
+    def judged(position: int) -> Finding:
+        found, good = map(store.results, way[position].runs())
+        return judge(gate, found, good, compare(found, good)).findings[0]
 
-    turn = bisect(len(way), state)
-    before, after = run_of(turn.last_good), run_of(turn.first_bad)
+    turn = bisect(len(way), judged)
+    before, after = (way[each].runs()[0] for each in (turn.last_good, turn.first_bad))
     between = turn.first_bad - turn.last_good - 1
     if options.json:
         found = {
@@ -66,13 +66,12 @@ def run(options: argparse.Namespace) -> int:
     if between:
         print(f"unclear:           {between} between them")
     print(f"first that fails:  {title(after)}")
-    sentence = judge(gate, store.results(after), good, compare(store.results(after), good))
-    print(f"{sentence.findings[0].sentence}")
+    print(judged(turn.first_bad).sentence)
     print(f"FOUND  {after.id}  ({turn.asked} of {len(way)} checkpoints judged)")
     return 0
 
 
-def _way(options: argparse.Namespace, store: Store) -> list[_Stop]:
+def _way(options: argparse.Namespace, rule: Rule, store: Store) -> list[_Stop]:
     """From the good to the bad checkpoint: folders, evaluated when asked for, or stored runs."""
     good, bad = Path(options.good).resolve(), Path(options.bad).resolve()
     if not ((good / "config.json").is_file() and (bad / "config.json").is_file()):
@@ -85,11 +84,28 @@ def _way(options: argparse.Namespace, store: Store) -> list[_Stop]:
         opener=Resident(),
     )
 
-    def evaluated(folder: Path) -> Run:
-        checkpoint = identify(folder, allow_pickle=settled.allow_pickle)
-        return measure(checkpoint, settled.suite, store, conditions)
+    suite, digest = settled.suite, suite_digest(settled.suite)
+    engine = settled.engine.resolved().label
 
-    return [_Stop(each.name, partial(evaluated, each)) for each in _folders(good, bad)]
+    @cache
+    def known(folder: Path) -> Checkpoint:
+        return identify(folder, allow_pickle=settled.allow_pickle)
+
+    @cache
+    def whole() -> Run:
+        """The good checkpoint under the whole suite, which tells what the rule needs of it."""
+        return measure(known(good), suite, store, conditions)
+
+    @cache
+    def part(folder: Path) -> Run:
+        needed = narrowed(suite, rule.measure, store.results(whole()))
+        return measure(known(folder), needed, store, conditions)
+
+    def runs(folder: Path) -> tuple[Run, Run]:
+        stored = store.find(known(folder).digest, digest, engine)
+        return (stored, whole()) if stored else (part(folder), part(good))
+
+    return [_Stop(each.name, partial(runs, each)) for each in _folders(good, bad)]
 
 
 def _stored(store: Store, good: Run, bad: Run) -> list[_Stop]:
@@ -114,7 +130,11 @@ def _stored(store: Store, good: Run, bad: Run) -> list[_Stop]:
         and start < (_place(each, axis) or 0) < end
     ]
     between.sort(key=lambda each: _place(each, axis) or 0)
-    return [_Stop(each.id, partial(store.run, each.id)) for each in (good, *between, bad)]
+    return [_Stop(each.id, partial(_pair, each, good)) for each in (good, *between, bad)]
+
+
+def _pair(run: Run, good: Run) -> tuple[Run, Run]:
+    return run, good
 
 
 def _place(run: Run, axis: Axis) -> int | None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from pyr.errors import UsageError
-from pyr.schema import Gate, Rule, State
+from pyr.schema import Finding, Gate, ProbeSpec, Rule, State, Suite
+from pyr.store import Results
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,7 @@ class Turn:
     """How many were judged to find out."""
 
 
-def bisect(count: int, judge: Callable[[int], State]) -> Turn:
+def bisect(count: int, judge: Callable[[int], Finding]) -> Turn:
     """The turn among `count` checkpoints, of which the first passes and the last fails.
 
     judge: what the rule says of the checkpoint at a position; asked at most once for each. An
@@ -30,16 +32,17 @@ def bisect(count: int, judge: Callable[[int], State]) -> Turn:
     score falls and recovers, one fall is found, not necessarily the first.
     Raises UsageError if the first does not pass or the last does not fail.
     """
-    known: dict[int, State] = {}
+    known: dict[int, Finding] = {}
 
     def state(position: int) -> State:
         if position not in known:
             known[position] = judge(position)
-        return known[position]
+        return known[position].state
 
-    if count < 2 or state(count - 1) != "fail":
+    if state(count - 1) != "fail":
         raise UsageError(
             "the rule does not fail on the last checkpoint: there is nothing to find.",
+            where=f"{known[count - 1].state}: {known[count - 1].sentence}",
             remedy="name a checkpoint that fails it, or a stricter rule",
         )
     first_bad = _turn(0, count - 1, lambda position: state(position) == "fail")
@@ -73,3 +76,28 @@ def read_rule(text: str) -> Gate:
         f"'{text}' is no rule.",
         remedy='write MEASURE WORD VALUE, as --rule "lambada_openai/acc not_worse_by 0.02"',
     )
+
+
+# ------------------------------------------------------------------ what a rule needs
+
+
+def narrowed(suite: Suite, measure: str, known: Results) -> Suite:
+    """The part of the suite that measures `measure` (globs allowed): its probes, and their tasks.
+
+    known: results under the whole suite, which tell what measures what. A measure that they do not
+    have keeps the suite whole.
+    """
+    rows = known.records[["probe", "task", "group", "metric"]].drop_duplicates()
+    probes, names = set(), set()
+    for probe, task, group, metric in rows.itertuples(index=False):
+        if any(fnmatchcase(f"{name!s}/{metric!s}", measure) for name in (task, group)):
+            probes.add(probe)
+            names |= {task, group}
+    kept = [_of_tasks(each, names) for each in suite.probes if each.label in probes]
+    return suite.model_copy(update={"probes": kept}) if kept else suite
+
+
+def _of_tasks(probe: ProbeSpec, names: set[str]) -> ProbeSpec:
+    """The probe with those of its tasks that are named; with all if it names none of them."""
+    kept = [task for name, task in probe.tasks.items() if name in names]
+    return probe.model_copy(update={"options": {**probe.options, "tasks": kept}}) if kept else probe

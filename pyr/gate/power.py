@@ -138,11 +138,9 @@ def _limits(suite: Suite) -> dict[str, int | None]:
     """The most items of every task that the suite names; None without a limit."""
     found: dict[str, int | None] = {}
     for spec in suite.probes:
-        for entry in spec.options.get("tasks", ()):
-            task = {"task": entry} if isinstance(entry, str) else entry
+        for name, task in spec.tasks.items():
             limit = task.get("limit", spec.options.get("limit"))
-            if "task" in task:
-                found[task["task"]] = int(limit) if limit is not None else None
+            found[name] = int(limit) if limit is not None else None
     return found
 
 

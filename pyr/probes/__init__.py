@@ -132,5 +132,5 @@ def make_probe(spec: ProbeSpec) -> Probe:
             remedy=did_you_mean(spec.probe, _PROBES) or f"there are: {', '.join(_PROBES)}",
         )
     factory: Any = load_object(target, what="probe")
-    probe: Probe = factory(dict(spec.options), name=spec.name or spec.probe.partition(":")[0])
+    probe: Probe = factory(dict(spec.options), name=spec.label)
     return probe

@@ -18,8 +18,7 @@ def clusters(suite: Suite) -> dict[str, list[str]]:
     found = {}
     for probe in suite.probes:
         folders = [content.path("evals/tasks"), *map(Path, probe.options.get("include_path", ()))]
-        for entry in probe.options.get("tasks", ()):
-            task = str(entry if isinstance(entry, str) else entry.get("task", ""))
+        for task in probe.tasks:
             files = [folder / task / "items.jsonl" for folder in folders]
             for file in filter(Path.is_file, files):
                 found[task] = _clusters(file, suite.seed, task)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -87,21 +88,29 @@ def test_stored_runs_of_several_phases_lie_by_their_tokens(store, capsys):
 
 
 class Falling:
-    """Loses its answers after 250 tokens."""
+    """Loses its answers after 250 tokens, and counts how often it is asked."""
+
+    asked: ClassVar[Counter[str]] = Counter()
 
     def __init__(self, options: dict[str, Any], *, name: str) -> None:
         self.name = name
 
     def run(self, subject: Subject) -> Iterator[Chunk]:
+        self.asked[self.name] += 1
         right = 190 if (subject.checkpoint.tokens or 0) <= 250 else 100
-        yield Chunk(records=[Record("quiz", "acc", str(n), float(n < right)) for n in range(200)])
+        items = range(200)
+        yield Chunk(records=[Record(self.name, "acc", str(n), float(n < right)) for n in items])
 
 
 @pytest.fixture
 def trained(tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a training in two phases, with an attempt that was laid aside."""
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    (tmp_path / "falling.yaml").write_text("probes: [{probe: 'test_bisect_verb:Falling'}]")
+    other = f"{{probe: '{__name__}:Falling', name: other}}"
+    (tmp_path / "falling.yaml").write_text(
+        f"probes: [{{probe: '{__name__}:Falling', name: quiz}}, {other}]"
+    )
+    Falling.asked.clear()
     places = [
         ("base-1/checkpoint-10", "base-1", 100),
         ("base-1/checkpoint-20", "base-1", 200),
@@ -136,6 +145,24 @@ def test_a_fall_is_found_across_the_phases_of_a_training(trained, capsys):
     assert said[0] == "last that passes:  tiny-base-1-20, 200 tokens"
     assert said[1] == "first that fails:  tiny-base-2-10, 300 tokens"
     assert said[-1].endswith("(3 of 4 checkpoints judged)")
+
+
+def test_only_the_good_checkpoint_is_asked_more_than_the_rule_needs(trained):
+    folders(trained, "base-1/checkpoint-10", "base-2/final")
+    # The good one under the whole suite, then all that are judged by what the rule names.
+    assert Falling.asked == {"quiz": 4 + 1, "other": 1}
+
+
+def test_a_checkpoint_that_was_evaluated_as_a_whole_is_not_asked_again(trained):
+    way = ["base-1/checkpoint-10", "base-1/checkpoint-20", "base-2/checkpoint-10", "base-2/final"]
+    suite, store = str(trained.parent / "falling.yaml"), str(trained.parent / "store")
+    main(
+        ["eval", *(str(trained / each) for each in way), "--suite", suite, "--store", store]
+        + ["--set", "device=cpu"]
+    )
+    Falling.asked.clear()
+    assert folders(trained, way[0], way[-1]) == 0
+    assert not Falling.asked
 
 
 def test_folders_of_different_trainings_are_not_on_one_way(trained, capsys):
