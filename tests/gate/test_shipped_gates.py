@@ -11,7 +11,9 @@ from factories_stats import published
 from pyr import content
 from pyr.compare import compare
 from pyr.gate import judge
-from pyr.schema import Aggregate, Gate
+from pyr.gate.power import check, from_limits
+from pyr.probes.own_items import clusters
+from pyr.schema import Aggregate, Gate, Suite
 
 ROOT = Path(__file__).parent.parent.parent
 GATES = ROOT / "evals" / "gates"
@@ -25,6 +27,14 @@ def test_a_shipped_gate_can_be_read_and_gives_a_reason_for_every_rule(name):
     assert all(rule.why for rule in gate.rules)
     measures = [rule.measure for rule in gate.rules]
     assert len(set(measures)) == len(measures)
+
+
+@pytest.mark.parametrize("name", ["smoke", "demo", "base"])
+def test_a_shipped_gate_asks_for_nothing_that_its_suite_cannot_tell(name):
+    gate = content.read(GATES / f"{name}.yaml", Gate)
+    suite = content.read(ROOT / "evals" / "suites" / f"{name}.yaml", Suite)
+    found = check(gate, from_limits(suite, gate, clusters(suite)))
+    assert [each.measure for each in found if each.said == "cannot resolve"] == []
 
 
 def pythia(step):
