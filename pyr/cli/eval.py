@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from pyr.cli.settings import Settled, settle
 from pyr.engines.resident import Resident
 from pyr.errors import DataMissing, UsageError
 from pyr.evaluate import Conditions, evaluate
+from pyr.gate import read_verdict
 from pyr.schema import Checkpoint, Gate, Run, Suite
 from pyr.store import Store
 
@@ -40,7 +42,15 @@ def run(options: argparse.Namespace) -> int:
         for each in checkpoints
     ]
     concluded = [
-        conclude(store, each, baseline, gate, history=history_of(store, each)) for each in runs
+        conclude(
+            store,
+            each,
+            baseline,
+            gate,
+            history=history_of(store, each),
+            output=None if options.gate else _beside_a_verdict(store.folder(each), gate),
+        )
+        for each in runs
     ]
     return max((show(each, as_json=options.json) for each in concluded), key=[0, 3, 1].index)
 
@@ -78,6 +88,20 @@ def _baseline(
         checkpoint = identify(path, allow_pickle=settled.allow_pickle)
         return measure(checkpoint, settled.suite, store, conditions)
     return store.run(options.baseline)
+
+
+def _beside_a_verdict(folder: Path, health: Gate) -> Path | None:
+    """Where a report without a gate goes; None if it replaces nobody's verdict."""
+    file = folder / "verdict.json"
+    verdict = read_verdict(file) if file.is_file() else None
+    if verdict is None or verdict.gate == health.name:
+        return None
+    print(
+        f"{verdict.state.upper()} by gate {verdict.gate} stands: {file}\n"
+        "  no --gate was named, so that this report is a second one beside it",
+        file=sys.stderr,
+    )
+    return folder / health.name / "report.html"
 
 
 def _in_stages(

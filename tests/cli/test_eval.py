@@ -163,6 +163,19 @@ def test_verdict_and_junit_lie_beside_the_report(
     assert "quiz/acc" in case.attrib["name"]
 
 
+def test_asking_again_without_the_gate_leaves_its_verdict_as_it_was(
+    suite: Path, gate: Path, tiny_checkpoint: Path, other: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(suite, other, "--baseline", tiny_checkpoint, "--gate", gate) == 1
+    folder = Path(capsys.readouterr().out.split()[-1]).parent
+    files = {each: (folder / each).read_text() for each in ("verdict.json", "report.html")}
+    assert call(suite, other) == 0
+    said = capsys.readouterr()
+    assert f"FAIL by gate quiz stands: {folder / 'verdict.json'}" in said.err
+    assert said.out.split()[-1] == str(folder / "health" / "report.html")
+    assert {each: (folder / each).read_text() for each in files} == files
+
+
 def test_comparing_leaves_the_run_its_own_report_and_verdict(
     suite: Path, gate: Path, tiny_checkpoint: Path, other: Path
 ) -> None:
