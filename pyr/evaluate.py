@@ -214,22 +214,14 @@ def _reusable(run: Run, conditions: Conditions) -> bool:
     lacking = any(skipped.missing for skipped in run.skipped) and not conditions.skip_missing
     if lacking and not _is_unsound(run):
         return False
-    if conditions.mirror is None:
-        return True
     return all(
-        _fingerprint(conditions.mirror, name) == fingerprint
+        mirror.source_fingerprint(name, conditions.mirror) in (fingerprint, None)
         for name, fingerprint in run.data.items()
-        if not name.startswith("task:")
     )
 
 
 def _is_unsound(run: Run) -> bool:
     return any(skipped.reason.startswith("not measured: ") for skipped in run.skipped)
-
-
-def _fingerprint(folder: Path, name: str) -> str:
-    found = mirror.locate(folder, name)
-    return mirror.fingerprint(found) if found else ""
 
 
 def suite_digest(suite: Suite) -> str:

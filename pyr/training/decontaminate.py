@@ -69,7 +69,7 @@ def suite_grams(suites: Iterable[Suite], mirror: Path | None) -> frozenset[bytes
         options = tasks.HarnessOptions.model_validate(probe.options)
         manager = tasks.task_manager(options)
         for spec in tasks.expand(manager, options):
-            if spec.dataset and spec.name not in asked:
+            if spec.sources and spec.name not in asked:
                 asked.add(spec.name)
                 task = tasks.load(manager, spec, tasks.place(spec, mirror))
                 for text in _texts(list(task.eval_docs)):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import socket
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from pyr import mirror
 from pyr.checkpoint import identify
 from pyr.errors import DataMissing
-from pyr.probes import needs
+from pyr.probes import Subject, needs
 from pyr.probes.harness import Harness
 from pyr.probes.needs import Need
+from pyr.probes.tasks import data_of
 
 
 def folder_with(tmp_path: Path, **files: str) -> Path:
@@ -77,10 +81,94 @@ def test_a_data_set_that_the_mirror_lacks_is_named_once(
     assert "hf download --repo-type dataset pyr-tests/sums" in need.remedy
 
 
-def test_without_a_mirror_the_hub_is_asked_and_that_stops_nothing(sums: tuple[Path, Path]) -> None:
+def test_without_a_mirror_the_hub_is_asked_and_that_stops_nothing(
+    sums: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirror, "hub_answers", lambda: True)
     probe = Harness({"include_path": [str(sums[1])], "tasks": ["sums"]}, name="x")
     [need] = probe.needs(None, None)
     assert not need.blocks
+
+
+def test_a_hub_that_cannot_be_asked_stops_it_at_once(
+    sums: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mirror, "hub_answers", lambda: False)
+    probe = Harness({"include_path": [str(sums[1])], "tasks": ["sums"]}, name="x")
+    [need] = probe.needs(None, None)
+    assert need.blocks
+    assert "pyr-tests/sums (no mirror was named, and the hub cannot be asked)" in need.what
+
+
+def test_a_hub_that_nothing_connects_to_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    with socket.socket() as held:
+        # Bound, but nobody listens there.
+        held.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{held.getsockname()[1]}"
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", address)
+        assert not mirror.hub_answers.__wrapped__()
+        held.listen()
+        assert mirror.hub_answers.__wrapped__()
+
+
+# ------------------------------------------------------------------ files of one's own
+
+MINE = """
+task: mine
+dataset_path: json
+dataset_kwargs: {{data_files: {{test: {file}}}}}
+test_split: test
+output_type: multiple_choice
+doc_to_text: question
+doc_to_choice: choices
+doc_to_target: answer
+metric_list: [{{metric: acc}}]
+"""
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> tuple[Path, Path]:
+    """A folder with a task in lm-eval's own format, and the file elsewhere that it reads."""
+    folder = folder_with(tmp_path, **{"mine.yaml": MINE.format(file=tmp_path / "items.jsonl")})
+    file = tmp_path / "items.jsonl"
+    rows = [{"question": f"{n} and", "choices": [" one", " two"], "answer": 0} for n in range(3)]
+    file.write_text("\n".join(map(json.dumps, rows)))
+    return folder, file
+
+
+@pytest.mark.parametrize("with_mirror", [True, False])
+def test_a_task_may_read_a_file_of_its_own_beside_a_mirror(
+    mine: tuple[Path, Path], subject: Subject, tmp_path: Path, with_mirror: bool
+) -> None:
+    folder, file = mine
+    probe = Harness({"include_path": [str(folder)], "tasks": ["mine"]}, name="x")
+    place = tmp_path if with_mirror else None
+    assert list(probe.needs(None, place)) == []
+    chunks = list(probe.run(replace(subject, mirror=place)))
+    assert {each.item for chunk in chunks for each in chunk.records} == {"0", "1", "2"}
+    assert set(chunks[0].data) == {"task:mine", f"file:{file}"}
+
+
+def test_a_file_that_is_gone_is_named_before_anything_is_measured(mine: tuple[Path, Path]) -> None:
+    folder, file = mine
+    file.unlink()
+    [need] = Harness({"include_path": [str(folder)], "tasks": ["mine"]}, name="x").needs(None, None)
+    assert need.blocks
+    assert str(file) in need.what
+    assert "put it there" in need.remedy
+
+
+def test_the_files_that_data_files_may_name() -> None:
+    named = {"data_files": {"train": ["a", "b"], "test": "c"}, "data_dir": "d"}
+    config = {"dataset_path": "csv", "dataset_kwargs": named}
+    assert data_of(config) == ("", ["a", "b", "c", "d"])
+    assert data_of({"dataset_path": "./items"}) == ("", ["./items"])
+    assert data_of({"dataset_path": "sciq"}) == ("sciq", [])
+    assert data_of({}) == ("", [])
 
 
 def test_a_missing_chat_template_is_said_and_stops_nothing(tiny_checkpoint: Path) -> None:
