@@ -109,8 +109,18 @@ def _changed_findings(old: Verdict, new: Verdict) -> Iterator[str]:
         if was is None or now_is is None or was.state != now_is.state:
             said = was.state if was else "nothing"
             yield f"{measure} {rule}: {now_is.state if now_is else 'nothing'}, it says {said}"
-        elif was.sentence != now_is.sentence:
+        elif _numbers(was) != _numbers(now_is):
             yield f"{measure} {rule}: the numbers differ: {now_is.sentence}"
+
+
+def _numbers(finding: Finding) -> tuple[str | int | None, ...]:
+    """What was found, to six digits; in words where there are no numbers."""
+    if finding.observed is None:
+        return (finding.sentence,)
+    seen = finding.observed
+    exact = (seen.value, seen.se, finding.bound)
+    rounded = (None if each is None else f"{each:.6g}" for each in exact)
+    return (*rounded, seen.n, seen.clusters, finding.n_needed)
 
 
 def _by_rule(verdict: Verdict) -> dict[tuple[str, str], Finding]:

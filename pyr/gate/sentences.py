@@ -29,7 +29,7 @@ def judged(
     needed: str,
     of: int = 0,
 ) -> str:
-    """``sciq/acc fell by 0.076 (95% bounds -0.108 to -0.044, n=1000, paired): more than ...``.
+    """``sciq/acc fell by 0.076 (95% bounds -0.108 to -0.044, n=1000, paired): worse by ...``.
 
     limits: one-sided, of the delta for a relative rule, else of the score; level: ``95%``; needed:
     what would decide an unclear finding, in words; of: the items there are, where a run in stages
@@ -37,12 +37,14 @@ def judged(
     """
     observed = row.delta if is_relative(rule) else row.candidate
     assert observed is not None
-    decimals = _decimals((limits.high - limits.low) / 2)
-    seen = f"is {_number(observed.value, decimals)}"
+    decimals = _decimals((limits.high - limits.low) / 2, _limit(rule))
+    amount = _number(observed.value, decimals)
+    seen = f"is {amount}"
     if is_relative(rule):
-        seen = _movement(observed.value, decimals)
-    basis = _basis(rule, row, limits, level=level, of=of)
-    sentence = f"{row.measure} {seen} ({basis}): {_judgement(rule, state)}"
+        seen = _movement(observed.value, decimals, row.unit)
+    basis = _basis(rule, row, limits, level=level, of=of, decimals=decimals)
+    gained = (observed.value > 0) == (row.better == "higher") and observed.value != 0
+    sentence = f"{row.measure} {seen} ({basis}): {_judgement(rule, state, gained=gained)}"
     return f"{sentence}; {needed}." if needed else f"{sentence}."
 
 
@@ -89,26 +91,34 @@ def broken(row: Comparison, failed: pd.DataFrame) -> str:
 # ------------------------------------------------------------------ parts of a sentence
 
 
-def _basis(rule: Rule, row: Comparison, limits: Interval, *, level: str, of: int) -> str:
+def _basis(
+    rule: Rule, row: Comparison, limits: Interval, *, level: str, of: int, decimals: int | None
+) -> str:
     observed = row.delta if is_relative(rule) else row.candidate
     assert observed is not None
     if row.unit == "check":
-        return f"all {observed.n} checks"
+        return f"all {observed.n} checks" if observed.n > 1 else "1 check"
     if row.unit in COUNTED:
         return "counted"
     parts = []
     if math.isfinite(observed.se):
-        decimals = _decimals((limits.high - limits.low) / 2)
         sign = "+" if is_relative(rule) else ""
         low, high = (_number(limit, decimals, sign) for limit in (limits.low, limits.high))
         parts.append(f"{level} bounds {low} to {high}")
-    asked = f"n={observed.n} of {of}" if of else f"n={observed.n}"
-    parts.append(asked if observed.n else "n unknown")
+    parts.append(_counted(observed, of))
     if is_relative(rule):
         parts.append("paired" if row.paired else "unpaired")
     if math.isfinite(observed.se):
         parts.append(_noises(observed))
     return ", ".join(parts)
+
+
+def _counted(observed: Estimate, of: int) -> str:
+    if not observed.n:
+        return "n unknown"
+    asked = f"n={observed.n} of {of}" if of else f"n={observed.n}"
+    together = 0 < observed.clusters < observed.n
+    return f"{asked} in {observed.clusters} clusters" if together else asked
 
 
 def _noises(observed: Estimate) -> str:
@@ -118,9 +128,18 @@ def _noises(observed: Estimate) -> str:
     return f"noise of items and of {observed.noise.checkpoints} checkpoints"
 
 
-def _judgement(rule: Rule, state: State) -> str:
+def _limit(rule: Rule) -> float:
+    """The number that the rule names."""
+    values = (rule.not_worse_by, rule.better_by, rule.at_least, rule.at_most)
+    return next(value for value in values if value is not None)
+
+
+def _judgement(rule: Rule, state: State, *, gained: bool) -> str:
+    """gained: whether what was seen is a change for the better."""
     if rule.not_worse_by is not None:
-        inside, outside = "within the {:g} allowed", "more than the {:g} allowed"
+        inside, outside = "within the {:g} allowed", "worse by more than the {:g} allowed"
+        if state == "pass" and gained:
+            inside = "better, where worse by {:g} was allowed"
     elif rule.better_by is not None:
         inside = "a gain of more than the {:g} asked"
         outside = f"not {inside}"
@@ -128,22 +147,29 @@ def _judgement(rule: Rule, state: State) -> str:
         inside, outside = "at least the {:g} asked", "less than the {:g} asked"
     else:
         inside, outside = "at most the {:g} allowed", "more than the {:g} allowed"
-    said = {"pass": inside, "fail": outside, "unclear": f"cannot tell whether that is {inside}"}
-    values = (rule.not_worse_by, rule.better_by, rule.at_least, rule.at_most)
-    return said[state].format(next(value for value in values if value is not None))
+    truth = "the true change is" if is_relative(rule) else "the true value is"
+    unclear = f"cannot tell whether {truth} {inside}"
+    return {"pass": inside, "fail": outside, "unclear": unclear}[state].format(_limit(rule))
 
 
-def _movement(delta: float, decimals: int | None) -> str:
+def _movement(delta: float, decimals: int | None, unit: str) -> str:
     if delta == 0:
         return "did not change"
-    return f"{'rose' if delta > 0 else 'fell'} by {_number(abs(delta), decimals)}"
+    amount = f"{_number(abs(delta), decimals)} {unit}".rstrip()
+    return f"{'rose' if delta > 0 else 'fell'} by {amount}"
 
 
-def _decimals(half_width: float) -> int | None:
-    """Two digits of the uncertainty; None where there is none to go by."""
+def _decimals(half_width: float, limit: float) -> int | None:
+    """Two digits of the uncertainty, none finer than a hundredth of the rule's limit.
+
+    None where there is no uncertainty to go by.
+    """
     if not 0 < half_width < math.inf:
         return None
-    return min(6, max(0, 1 - math.floor(math.log10(half_width))))
+    digit = math.floor(math.log10(half_width)) - 1
+    if limit:
+        digit = max(digit, math.floor(math.log10(abs(limit))) - 2)
+    return min(6, max(0, -digit))
 
 
 def _number(value: float, decimals: int | None, sign: str = "") -> str:

@@ -99,14 +99,14 @@ def test_a_true_drop_at_the_margin_passes_one_time_in_twenty():
             mean(0.4, 0.004, n=1000),
             mean(0.5, 0.003, n=1000),
             "arc/acc fell by 0.1000 (95% bounds -0.1082 to -0.0918, n=1000, unpaired, item noise): "
-            "more than the 0.02 allowed.",
+            "worse by more than the 0.02 allowed.",
         ),
         (
             {"not_worse_by": 0.02},
             mean(0.51, 0.04, n=1000),
             mean(0.5, 0.03, n=1000),
             "arc/acc rose by 0.010 (95% bounds -0.072 to +0.092, n=1000, unpaired, item noise): "
-            "cannot tell whether that is within the 0.02 allowed; "
+            "cannot tell whether the true change is within the 0.02 allowed; "
             "about 7,600 items would decide it.",
         ),
         (
@@ -137,15 +137,36 @@ def test_a_true_drop_at_the_margin_passes_one_time_in_twenty():
             "arc/acc is 44.9 (95% bounds 42.1 to 47.7, n=5153, item noise): "
             "more than the 30 allowed.",
         ),
+        (
+            {"not_worse_by": 0.02},
+            mean(0.51, 0.000004, n=1000),
+            mean(0.5, 0.000003, n=1000),
+            "arc/acc rose by 0.0100 (95% bounds +0.0100 to +0.0100, n=1000, unpaired, item noise): "
+            "better, where worse by 0.02 was allowed.",
+        ),
+        (
+            {"not_worse_by": 0.02},
+            mean(0.6, 0.004, n=1000, better="lower", unit="bits/byte"),
+            mean(0.5, 0.003, n=1000, better="lower", unit="bits/byte"),
+            "arc/acc rose by 0.1000 bits/byte (95% bounds +0.0918 to +0.1082, n=1000, unpaired, "
+            "item noise): worse by more than the 0.02 allowed.",
+        ),
     ],
 )
 def test_a_finding_is_a_full_sentence(rule, candidate, baseline, sentence):
     assert finding({"measure": "arc/acc", **rule}, candidate, baseline).sentence == sentence
 
 
+def test_items_that_stand_together_are_counted_as_such():
+    candidate = asked(sure(), cluster=[str(n // 2) for n in range(50)])
+    assert (
+        "n=50 in 25 clusters" in finding({"measure": "arc/acc", "at_least": 2}, candidate).sentence
+    )
+
+
 def test_a_paired_finding_says_so():
     assert (
-        ", n=50, paired, item noise): within"
+        ", n=50, paired, item noise): better"
         in finding(KEEP, sure("a"), asked(sure(), value=0.0)).sentence
     )
 
