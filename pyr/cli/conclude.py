@@ -160,6 +160,11 @@ def write_aside(folder: Path, files: dict[str, str]) -> None:
 def _step_summary(markdown: str) -> None:
     """GitHub shows this file's content on the page of the job."""
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
-    if summary:
+    if not summary:
+        return
+    try:
         with Path(summary).open("a", encoding="utf-8") as stream:
             stream.write(markdown)
+    except OSError as error:
+        # The report and the verdict are written: a page that cannot show them changes neither.
+        print(f"the job's summary cannot be written: {error}", file=sys.stderr)

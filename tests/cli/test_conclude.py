@@ -57,3 +57,17 @@ def test_the_mean_of_checkpoints_is_one_candidate_with_less_noise(store):
     assert written["means"]["m-step700--mean-of-3"] == ["m-step500", "m-step600", "m-step700"]
     widths = [row.high - row.low for row in (one[0], mean.report.measures[0])]
     assert widths[1] < widths[0]
+
+
+def test_the_page_of_a_github_job_shows_the_report(store, tmp_path, monkeypatch):
+    summary = tmp_path / "summary.md"
+    summary.write_text("before\n")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    html = concluded(store).html
+    assert summary.read_text() == "before\n" + html.with_name("report.md").read_text()
+
+
+def test_a_summary_that_cannot_be_written_changes_no_verdict(store, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path))
+    assert concluded(store).html.with_name("verdict.json").is_file()
+    assert "summary cannot be written" in capsys.readouterr().err
