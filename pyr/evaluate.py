@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-from pyr import content, mirror
+from pyr import content, sources
 from pyr.engines import EngineSettings, open_model
 from pyr.probes import LoadedOnce, Opener, Probe, Subject, make_probe, needs
 from pyr.schema import Checkpoint, ProbeSpec, Run, Skipped, Suite
@@ -215,7 +215,7 @@ def _reusable(run: Run, conditions: Conditions) -> bool:
     if lacking and not _is_unsound(run):
         return False
     return all(
-        mirror.source_fingerprint(name, conditions.mirror) in (fingerprint, None)
+        sources.source_fingerprint(name, conditions.mirror) in (fingerprint, None)
         for name, fingerprint in run.data.items()
     )
 
@@ -238,7 +238,7 @@ def suite_digest(suite: Suite) -> str:
         folders += _texts_named(spec)
     ingredients = {
         "asked": asked,
-        "tasks": [mirror.fingerprint(folder) for folder in folders],
+        "tasks": [sources.fingerprint(folder) for folder in folders],
         "lm_eval": importlib.metadata.version("lm_eval"),
     }
     return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()
@@ -256,7 +256,7 @@ def _name_files_by_content(options: dict[str, Any]) -> None:
     """A folder of `files` that a probe reads counts by what it holds, not by where it lies."""
     folder = options.get("files")
     if isinstance(folder, str) and Path(folder).is_dir():
-        options["files"] = mirror.fingerprint(Path(folder))
+        options["files"] = sources.fingerprint(Path(folder))
 
 
 def _environment(suite: Suite, conditions: Conditions) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import datasets
 import pytest
 
-from pyr import mirror
+from pyr import mirror, sources
 from pyr.errors import DataMissing, PyrError
 
 QUESTIONS = ["Which is a metal?", "Which is a gas?", "Which is a liquid?"]
@@ -62,36 +62,6 @@ def all_bytes(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
-# ------------------------------------------------------------------ locate
-
-
-def test_a_data_set_is_found_under_its_organisation(tmp_path):
-    (tmp_path / "allenai" / "sciq").mkdir(parents=True)
-    assert mirror.locate(tmp_path, "allenai/sciq") == tmp_path / "allenai" / "sciq"
-
-
-def test_a_name_without_organisation_is_found_under_any(tmp_path):
-    (tmp_path / "Rowan" / "hellaswag").mkdir(parents=True)
-    assert mirror.locate(tmp_path, "hellaswag") == tmp_path / "Rowan" / "hellaswag"
-
-
-def test_another_organisations_data_set_of_that_name_is_not_taken(tmp_path):
-    (tmp_path / "somebody" / "sciq").mkdir(parents=True)
-    assert mirror.locate(tmp_path, "allenai/sciq") is None
-
-
-def test_a_name_that_two_organisations_have_is_refused(tmp_path):
-    (tmp_path / "a" / "sciq").mkdir(parents=True)
-    (tmp_path / "b" / "sciq").mkdir(parents=True)
-    with pytest.raises(DataMissing, match="a/sciq, b/sciq"):
-        mirror.locate(tmp_path, "sciq")
-
-
-def test_the_fetch_command_lays_the_data_set_where_it_is_looked_for():
-    command = mirror.fetch_command("allenai/sciq")
-    assert command == "hf download --repo-type dataset allenai/sciq --local-dir DIR/allenai/sciq"
-
-
 # ------------------------------------------------------------------ fingerprint
 
 
@@ -101,7 +71,7 @@ def test_a_fingerprint_changes_with_one_letter_of_the_items(tmp_path):
     lay(before, make_carrier(tmp_path / "1", QUESTIONS))
     lay(after, make_carrier(tmp_path / "2", ["Which is a petal?", *QUESTIONS[1:]]))
     arc = "allenai/ai2_arc"
-    assert mirror.fingerprint(before / arc) != mirror.fingerprint(after / arc)
+    assert sources.fingerprint(before / arc) != sources.fingerprint(after / arc)
 
 
 def test_a_fingerprint_depends_on_content_alone(tmp_path, carrier):
@@ -113,7 +83,7 @@ def test_a_fingerprint_depends_on_content_alone(tmp_path, carrier):
     compiled = tmp_path / "there" / "baber" / "piqa" / "__pycache__"
     compiled.mkdir()
     (compiled / "utils.cpython-311.pyc").write_bytes(b"compiled today")
-    prints = [mirror.fingerprint(tmp_path / place / "baber/piqa") for place in ("here", "there")]
+    prints = [sources.fingerprint(tmp_path / place / "baber/piqa") for place in ("here", "there")]
     assert prints[0] == prints[1]
 
 
@@ -192,7 +162,7 @@ def test_a_hub_that_cannot_be_reached_names_the_data_set_and_the_command(tmp_pat
     with pytest.raises(DataMissing, match="allenai/sciq") as caught:
         mirror.lay_from_hub(tmp_path, ["allenai/sciq"], on_note=lambda _: None)
     assert "hf download" in caught.value.remedy
-    assert mirror.locate(tmp_path, "allenai/sciq") is None
+    assert sources.locate(tmp_path, "allenai/sciq") is None
 
 
 def test_a_carrier_that_is_there_is_not_fetched_again(tmp_path, monkeypatch):

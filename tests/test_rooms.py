@@ -11,8 +11,8 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "pyr"
 ROOMS = (
-    "errors schema content checkpoint mirror faults store compare gate tokenization engines probes "
-    "report evaluate training cli"
+    "errors schema content checkpoint sources mirror faults store compare gate tokenization "
+    "engines probes report evaluate training cli"
 ).split()
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pyr import mirror
+from pyr import sources
 from pyr.engines import EncodesOnce
 from pyr.errors import CheckpointError, ContentError
 from pyr.probes import Subject, bundles
@@ -92,7 +92,7 @@ class Compiler:
         name = bundles.digest(
             {
                 "task": spec.name,
-                "files": mirror.fingerprint(spec.folder),
+                "files": sources.fingerprint(spec.folder),
                 "overrides": spec.overrides,
                 "limit": spec.limit,
                 "data": where.fingerprints,

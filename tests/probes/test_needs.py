@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import socket
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pyr import mirror
+from pyr import sources
 from pyr.checkpoint import identify
 from pyr.errors import DataMissing
 from pyr.probes import Subject, needs
@@ -84,7 +83,7 @@ def test_a_data_set_that_the_mirror_lacks_is_named_once(
 def test_without_a_mirror_the_hub_is_asked_and_that_stops_nothing(
     sums: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mirror, "hub_answers", lambda: True)
+    monkeypatch.setattr(sources, "hub_answers", lambda: True)
     probe = Harness({"include_path": [str(sums[1])], "tasks": ["sums"]}, name="x")
     [need] = probe.needs(None, None)
     assert not need.blocks
@@ -93,26 +92,11 @@ def test_without_a_mirror_the_hub_is_asked_and_that_stops_nothing(
 def test_a_hub_that_cannot_be_asked_stops_it_at_once(
     sums: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mirror, "hub_answers", lambda: False)
+    monkeypatch.setattr(sources, "hub_answers", lambda: False)
     probe = Harness({"include_path": [str(sums[1])], "tasks": ["sums"]}, name="x")
     [need] = probe.needs(None, None)
     assert need.blocks
     assert "pyr-tests/sums (no mirror was named, and the hub cannot be asked)" in need.what
-
-
-def test_a_hub_that_nothing_connects_to_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    with socket.socket() as held:
-        # Bound, but nobody listens there.
-        held.bind(("127.0.0.1", 0))
-        address = f"http://127.0.0.1:{held.getsockname()[1]}"
-        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", address)
-        assert not mirror.hub_answers.__wrapped__()
-        held.listen()
-        assert mirror.hub_answers.__wrapped__()
 
 
 # ------------------------------------------------------------------ files of one's own

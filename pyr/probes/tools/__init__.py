@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from pyr import content, mirror
+from pyr import content, sources
 from pyr.errors import ContentError, DataMissing, MeasureError, UsageError, did_you_mean
 from pyr.probes import Chunk, Subject
 from pyr.probes.needs import Need, no_template
@@ -109,7 +109,7 @@ class Tools:
         own = self.options.items == "pyr_tools"
         items = own_items(folder) if own else bfcl_items(folder)
         prompts = Prompts(subject.lm.tokenizer, where=subject.checkpoint.path)
-        data = {f"task:{self.options.items}": mirror.fingerprint(folder)}
+        data = {f"task:{self.options.items}": sources.fingerprint(folder)}
         yield Chunk(data=data, notes=[] if own else [_STYLE])
         for category in self._categories(items):
             task = f"{self.options.items}_{category}"
