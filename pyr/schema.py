@@ -286,7 +286,7 @@ class Noise:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A number with the standard error of its items. `clusters` - 1 are its degrees of freedom.
+    """A number with the standard error of its items.
 
     `n` and `clusters` are 0 where the source does not state them: the normal distribution is used.
     """
@@ -300,6 +300,16 @@ class Estimate:
     shares: Shares | None = None
     noise: Noise | None = None
     """None where nothing is known of other checkpoints: the error is that of the items alone."""
+    effective: float | None = None
+    """Clusters of equal weight that would say as much (Kish); None: as many as there are."""
+    scale: float = 0.0
+    """Of a difference that is not graded: standard deviation of the baseline's items."""
+
+    @property
+    def freedom(self) -> float:
+        """Degrees of freedom of the standard error; 0 where they are not known."""
+        counted = self.clusters if self.effective is None else self.effective
+        return max(0.0, counted - 1)
 
 
 @dataclass(frozen=True, slots=True)

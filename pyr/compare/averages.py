@@ -41,6 +41,13 @@ def average(runs: Sequence[Results]) -> Results:
     if len(runs) == 1:
         return runs[0]
     last = runs[-1].run
+    twice = {each.run.id for each in runs if [one.run.id for one in runs].count(each.run.id) > 1}
+    if twice:
+        raise MeasureError(
+            "a mean of checkpoints has one of them twice.",
+            where=", ".join(sorted(twice)),
+            remedy="name each once: repeating one takes away no noise",
+        )
     if len({each.run.suite_digest for each in runs}) > 1:
         raise MeasureError(
             "the runs to take a mean of were asked different suites.",

@@ -11,10 +11,10 @@ from pyr.schema import Comparison
 
 
 def chances(documents: pd.DataFrame, comparisons: Sequence[Comparison]) -> dict[str, float]:
-    """By measure, for accuracies of tasks with choices: the mean of 1 / number of choices.
+    """By measure, for accuracies: the mean of 1 / number of choices, 0 where none is offered.
 
-    documents: as `Store.documents` gives them. A group's chance is that of all its items; a task
-    some of whose items have no choices has none.
+    documents: as `Store.documents` gives them. A group's chance is that of all its items; where
+    only some of them have choices it is not known.
     """
     if documents.empty:
         return {}
@@ -33,5 +33,7 @@ def chances(documents: pd.DataFrame, comparisons: Sequence[Comparison]) -> dict[
 
 
 def _means(names: pd.Series, shares: pd.Series) -> dict[str, float]:
-    means = shares.groupby(names).agg(lambda values: values.mean(skipna=False))
+    means = shares.groupby(names).agg(
+        lambda values: 0.0 if values.isna().all() else values.mean(skipna=False)
+    )
     return {str(name): float(mean) for name, mean in means.items() if mean == mean}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import NamedTuple
 
 import numpy as np
 
 from pyr.compare.limits import interval, mcnemar, p_value
-from pyr.compare.measures import Items, Measured, measures, with_shares
-from pyr.compare.statistics import graded, ratio, shares, spread
+from pyr.compare.measures import Items, Measured, Measures, estimated, measures, with_shares
+from pyr.compare.statistics import ENOUGH_ALIKE, ENOUGH_SAME, Codes, graded, ratio, shares, spread
 from pyr.schema import Comparison, Estimate
 from pyr.store import Results
 
@@ -38,10 +39,11 @@ def compare(candidate: Results, baseline: Results | None) -> list[Comparison]:
     Raises MeasureError if a run holds the same item of a measure twice.
     """
     ours, theirs = measures(candidate, baseline)
+    same = _same_model(ours, theirs)
     rows = []
     for task, metric in sorted({*ours, *theirs}):
         here, there = ours.get((task, metric)), theirs.get((task, metric))
-        found = _difference(here, there, alone=baseline is None)
+        found = _difference(here, there, alone=baseline is None, same=same)
         rows.append(_row(task, metric, here, there, found))
     return rows
 
@@ -71,10 +73,13 @@ def _row(
     )
 
 
-def _difference(here: Measured | None, there: Measured | None, *, alone: bool) -> _Difference:
+def _difference(
+    here: Measured | None, there: Measured | None, *, alone: bool, same: bool
+) -> _Difference:
     """Candidate - baseline, paired where the same items were asked the same way.
 
     alone: there is no baseline at all, so that its absence is nothing to note.
+    same: the two runs are of one model.
     """
     gaps = [_gap("candidate", here), "" if alone else _gap("baseline", there)]
     if here is None or there is None or any(gaps):
@@ -88,7 +93,7 @@ def _difference(here: Measured | None, there: Measured | None, *, alone: bool) -
     obstacle = _asked_differently(ours, others)
     if obstacle:
         return _unpaired(here, there, obstacle)
-    found = _paired(ours, others, census=here.census)
+    found = _paired(ours, others, census=here.census, same=same)
     if len(mine) == len(here.items.keys) == len(there.items.keys):
         return found
     note = (
@@ -119,16 +124,26 @@ def _asked_differently(ours: Items, others: Items) -> str:
     return ""
 
 
-def _paired(ours: Items, others: Items, *, census: bool) -> _Difference:
+def _paired(ours: Items, others: Items, *, census: bool, same: bool) -> _Difference:
     here, there = ratio(ours.values, ours.weights), ratio(others.values, others.weights)
     changes, value = ours.values - others.values, here.mean - there.mean
-    error = spread(here.residuals - there.residuals, ours.clusters)
-    delta = Estimate(value, error.se, len(changes), error.clusters, skew=error.skew)
-    if census or _same_function(ours, others):
+    error = spread(ours.clusters, here, there)
+    delta = estimated(value, error, len(changes))
+    if census or (same and error.se == 0):
         delta = Estimate(value, 0.0, len(changes), error.clusters)
     elif np.isfinite(error.se) and _grades(ours, others):
-        counted = shares(changes, ours.weights, ours.clusters, error, paired=True)
+        both = np.flatnonzero((ours.weights > 0) & (others.weights > 0))
+        alone = spread(ours.clusters[both], ratio(changes[both], ours.weights[both]))
+        counted = shares(changes[both], ours.weights[both], ours.clusters[both], alone, paired=True)
         delta = with_shares(delta, counted)
+    elif error.se == 0 and not changes.any() and error.effective < ENOUGH_ALIKE:
+        delta = dataclasses.replace(delta, se=float(np.inf))
+        together = error.clusters < len(changes)
+        n = f"{len(changes)} in {error.clusters} clusters" if together else f"{len(changes)}"
+        note = f"no item changed, but {n} are too few to exclude that some would"
+        return _Difference(delta, True, 1.0, note)
+    else:
+        delta = dataclasses.replace(delta, scale=float(np.std(others.values)))
     p = p_value(delta)
     single = error.clusters == len(changes) > 1
     if single and _plain(ours) and _plain(others) and np.count_nonzero(changes) < _FEW_CHANGED:
@@ -136,17 +151,33 @@ def _paired(ours: Items, others: Items, *, census: bool) -> _Difference:
     return _Difference(delta, True, p)
 
 
-def _same_function(ours: Items, others: Items) -> bool:
-    """True if all log-likelihoods are the same to the last digit: the same model, saved again.
+def _same_model(ours: Measures, theirs: Measures) -> bool:
+    """True if all log-likelihoods of both runs are the same to the last digit: a model saved again.
 
-    Choices that did not change leave open how rarely they would; numbers that did not change at
-    all leave nothing open. Written answers may be the same by chance, and do not count.
+    Choices that did not change leave open how rarely they would, and so do the log-likelihoods of
+    one task: what is broken in one place changes nothing elsewhere. Over all that was asked they
+    leave nothing open. Written answers may be the same by chance, and do not count.
     """
-    return bool((ours.answers >= 0).all() and np.array_equal(ours.answers, others.answers))
+    alike: list[Codes] = []
+    for name in ours.keys() & theirs.keys():
+        here, there = ours[name].items, theirs[name].items
+        if here is None or there is None:
+            continue
+        _, mine, others = np.intersect1d(
+            here.keys, there.keys, assume_unique=True, return_indices=True
+        )
+        answers, known = here.answers[mine], there.answers[others]
+        scored = (answers >= 0) & (known >= 0)
+        if (answers != known)[scored].any():
+            return False
+        alike.append(here.keys[mine][scored])
+    return bool(alike) and len(np.unique(np.concatenate(alike))) >= ENOUGH_SAME
 
 
 def _grades(ours: Items, others: Items) -> bool:
-    equal = np.array_equal(ours.weights, others.weights)
+    """True if both are graded, and an item that weighs in both weighs the same."""
+    both = (ours.weights > 0) & (others.weights > 0)
+    equal = bool(both.any()) and np.array_equal(ours.weights[both], others.weights[both])
     return equal and graded(ours.values) and graded(others.values)
 
 
@@ -162,8 +193,8 @@ def _unpaired(here: Measured, there: Measured, note: str) -> _Difference:
     se = float(np.hypot(ours.se, theirs.se))
     if not np.isfinite(se):
         note += "; without a standard error there is no interval"
-    known = [one for one in (ours, theirs) if one.clusters > 1 and 0 < one.se < np.inf]
-    freedom = sum((one.se / se) ** 4 / (one.clusters - 1) for one in known)
+    known = [one for one in (ours, theirs) if one.freedom and 0 < one.se < np.inf]
+    freedom = sum((one.se / se) ** 4 / one.freedom for one in known)
     clusters = int(1 / freedom) + 1 if freedom and np.isfinite(se) else 0
     delta = Estimate(ours.value - theirs.value, se, min(ours.n, theirs.n), clusters)
     return _Difference(delta, False, p_value(delta), note)

@@ -2,7 +2,7 @@
 
 Three kinds of estimate, by what is known of them:
 
-    plain     t on the clusters, or Hall's transformation where that reaches farther
+    plain     t on the clusters that count, or Hall's transformation where that reaches farther
     shares    a graded measure (right or wrong, or a simple fraction of right): exact limits of the
               shares gained and lost, joined
     noise     either of these, with the noise from checkpoint to checkpoint joined to it
@@ -72,9 +72,9 @@ def _plain_p(estimate: Estimate, bound: float, side: Literal["above", "below"]) 
         return _SMALLEST_TAIL
     distance = gap / estimate.se
     nearest = min(distance, _skewed(distance, -sign * estimate.skew))
-    if estimate.clusters < 2:
+    if not estimate.freedom:
         return max(_SMALLEST_TAIL, float(special.ndtr(-nearest)))
-    return max(_SMALLEST_TAIL, float(special.stdtr(estimate.clusters - 1, -nearest)))
+    return max(_SMALLEST_TAIL, float(special.stdtr(estimate.freedom, -nearest)))
 
 
 def p_value(estimate: Estimate) -> float | None:
@@ -148,9 +148,9 @@ def _item_reach(estimate: Estimate, tail: float, proportion: _Proportion) -> tup
 
 
 def _t(estimate: Estimate, tail: float) -> float:
-    if estimate.clusters < 2:
+    if not estimate.freedom:
         return -float(special.ndtri(tail))
-    return -float(special.stdtrit(estimate.clusters - 1, tail))
+    return -float(special.stdtrit(estimate.freedom, tail))
 
 
 def _unskewed(z: float, skew: float) -> float:

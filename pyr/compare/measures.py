@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pyr.compare.limits import half_width
-from pyr.compare.statistics import Codes, Floats, graded, ratio, shares, spread
+from pyr.compare.statistics import Codes, Floats, Spread, graded, ratio, shares, spread
 from pyr.errors import MeasureError
 from pyr.schema import Better, Estimate, Shares
 from pyr.store import Results
@@ -129,6 +129,7 @@ def measures(candidate: Results, baseline: Results | None) -> tuple[Measures, Me
     for side, task, metric, rows in _slices(records, "task"):
         found[side][task, metric] = _measure(records, rows, items.take(rows))
     pooled = _pool(records, items, tasks)
+    pooled = dataclasses.replace(pooled, weights=pooled.weights * _sampled(records, runs))
     for side, group, metric, rows in _slices(records, "group"):
         if group and group not in records["task"].cat.categories:
             found[side][group, metric] = _measure(records, rows, pooled.take(rows))
@@ -152,11 +153,21 @@ def _published(aggregates: pd.DataFrame) -> Iterator[tuple[tuple[str, str], Meas
         # A published error of 0 says only that all items agreed.
         se = row["se"] if not pd.isna(row["se"]) and 0 < row["se"] < np.inf else np.inf
         if np.isfinite(row["value"]):
-            found = Estimate(float(row["value"]), float(se), n, clusters=0)
+            value = float(row["value"])
+            right = _of_right_answers(row["metric"], value, n) and np.isfinite(se)
+            exact = Shares(value, None, n) if right else None
+            found = Estimate(value, float(se), n, clusters=0, shares=exact)
             measured = dataclasses.replace(measured, estimate=found)
         else:
             measured = dataclasses.replace(measured, fault="the published value is not finite")
         yield (row["task"], row["metric"]), measured
+
+
+def _of_right_answers(metric: str, value: float, n: int) -> bool:
+    """Whether a published score is k right answers of n, so that its limits can be exact."""
+    named = metric.partition(",")[0].startswith(("acc", "exact_match"))
+    whole = n > 1 and 0 <= value <= 1 and abs(value * n - round(value * n)) < 1e-6 * n
+    return named and whole
 
 
 def _encode(records: pd.DataFrame) -> tuple[Items, Codes]:
@@ -191,6 +202,17 @@ def _pool(records: pd.DataFrame, items: Items, tasks: Codes) -> Items:
     return dataclasses.replace(items, clusters=np.where(by_task, -1 - tasks, items.clusters))
 
 
+def _sampled(records: pd.DataFrame, runs: Sequence[Results]) -> Floats:
+    """How many items of its task each record stands for, where a run in stages asked only some.
+
+    What all items of a group would give: of a task of 6,000 and one of 100 items 32 were asked.
+    """
+    asked = next((run.run.asked for run in runs if run.run.asked), {})
+    factors = {task: total / n for task, (n, total) in asked.items() if n}
+    found = records["task"].astype(str).map(factors).fillna(1.0)
+    return np.asarray(found, dtype=np.float64)
+
+
 def _measure(records: pd.DataFrame, rows: npt.NDArray[np.intp], items: Items) -> Measured:
     better, unit, group = (str(records[name].iat[rows[0]]) for name in ("better", "unit", "group"))
     measured = Measured(cast(Better, better), unit, group)
@@ -207,15 +229,22 @@ def _measure(records: pd.DataFrame, rows: npt.NDArray[np.intp], items: Items) ->
 
 def _score(items: Items, census: bool) -> Estimate:
     found = ratio(items.values, items.weights)
-    error = spread(found.residuals, items.clusters)
+    error = spread(items.clusters, found)
     n = len(items.values)
     if census:
         return Estimate(found.mean, 0.0, n, error.clusters)
-    plain = Estimate(found.mean, error.se, n, error.clusters, skew=error.skew)
+    plain = estimated(found.mean, error, n)
     if not (np.isfinite(error.se) and graded(items.values)):
         return plain
     counted = shares(items.values, items.weights, items.clusters, error, paired=False)
     return with_shares(plain, counted)
+
+
+def estimated(value: float, error: Spread, n: int) -> Estimate:
+    """The value with its error; `effective` where clusters do not weigh the same."""
+    uneven = error.effective < error.clusters * (1 - 1e-9)
+    effective = error.effective if uneven else None
+    return Estimate(value, error.se, n, error.clusters, skew=error.skew, effective=effective)
 
 
 def with_shares(estimate: Estimate, found: Shares) -> Estimate:

@@ -23,11 +23,12 @@ from pyr.store import Results
 FEWEST, MOST = 5, 9
 """Checkpoints to measure noise on: with fewer it is a guess, with more the trend is no line."""
 _NUMBER = re.compile(r"[-_]?(?:step|checkpoint)[-_]?\d+.*$")
+_MEAN = re.compile(r" \(mean of \d+\)$")
 
 
 def lineage(checkpoint: Checkpoint) -> tuple[str, str]:
     """What the checkpoints of one phase have in common: the phase, the name up to the step."""
-    name = checkpoint.name
+    name = _MEAN.sub("", checkpoint.name)
     if checkpoint.phase and checkpoint.step is not None:
         name = name.removesuffix(f"-{checkpoint.step}")
     return checkpoint.phase, _NUMBER.sub("", name)
@@ -40,25 +41,30 @@ def training(checkpoint: Checkpoint) -> str:
     """
     if not checkpoint.phase:
         return ""
-    return re.sub(rf"-{re.escape(checkpoint.phase)}(-\d+)?$", "", checkpoint.name)
+    name = _MEAN.sub("", checkpoint.name)
+    return re.sub(rf"-{re.escape(checkpoint.phase)}(-\d+)?$", "", name)
 
 
 def trail(candidate: Results, history: Sequence[Results]) -> list[Results]:
-    """The last checkpoints of the candidate's training up to itself, at most nine, by position.
+    """The checkpoints of the candidate's phase up to itself, by position.
 
-    Only finished runs of the same suite and engine count. Empty if the candidate has no position.
+    Only finished runs of the same suite and engine count, of one checkpoint the latest. Empty if
+    the candidate has no position.
     """
     run = candidate.run
     # A mean stands beside the checkpoints it is made of: it is no checkpoint of its own.
     own = [] if averaged(run) > 1 or run.asked else [candidate]
-    known = {each.run.id: each for each in [*history, *own] if _alike(each.run, run)}
+    alike = [each for each in [*history, *own] if _alike(each.run, run)]
+    known = {
+        each.run.id: each for each in {each.run.checkpoint.digest: each for each in alike}.values()
+    }
     axis = _axis([candidate, *known.values()])
     last = _place(run, axis)
     if last is None:
         return []
     placed = {each.run.id: _place(each.run, axis) for each in known.values()}
     before = {name: place for name, place in placed.items() if place is not None and place <= last}
-    return [known[name] for name in sorted(before, key=lambda name: (before[name], name))][-MOST:]
+    return [known[name] for name in sorted(before, key=lambda name: (before[name], name))]
 
 
 def with_noise(
@@ -74,7 +80,7 @@ def with_noise(
     of it: sqrt(max(0, RSS / (K - 2) - mean(se^2) / 2)), se of the differences of neighbours. It
     counts for both sides of a difference, and less for a mean of k checkpoints: 1/k.
     """
-    known = _noises(trail(candidate, history))
+    known = _noises(trail(candidate, history)[-MOST:])
     ours = 1 / averaged(candidate.run)
     both = ours + (1 / averaged(baseline.run) if baseline else 0)
     return [
@@ -132,11 +138,17 @@ def _noises(runs: Sequence[Results]) -> dict[str, Noise]:
     for number, (later, earlier) in enumerate(pairs):
         for row in compare(later, earlier):
             # A gap ends the way: what is needed is an unbroken one up to the candidate.
-            if row.unit in COUNTED or row.delta is None or not np.isfinite(row.delta.se):
+            if row.unit in COUNTED or row.delta is None:
+                continue
+            step = row.delta
+            if step.value == 0 and not np.isfinite(step.se):
+                # No item moved: what that leaves open is no part of what was seen to.
+                step = dataclasses.replace(step, se=0.0)
+            if not np.isfinite(step.se):
                 continue
             way = steps.setdefault(row.measure, [])
             if len(way) == number:
-                way.append(row.delta)
+                way.append(step)
     whole = len(runs) - 1
     return {name: _noise(places, way) for name, way in steps.items() if len(way) == whole}
 

@@ -58,6 +58,7 @@ class Reliability:
     """Range over the training / standard deviation about a line through the last checkpoints."""
     noise_gives: float | None
     """What that is for noise alone, in all but one case of twenty."""
+    better: Better = "higher"
 
     @property
     def marks(self) -> tuple[Mark, ...]:
@@ -73,11 +74,14 @@ class Reliability:
 
     @property
     def fails(self) -> bool:
-        """True if no decision may rest on it: at chance, or noise without a trend.
+        """True if no decision may rest on it: at chance, or noise of which chance is not known.
 
-        A flat line alone is no fault: so ends what has been learnt, and is to be kept.
+        A flat line surely above chance is no fault: so ends what has been learnt, and is to be
+        kept; how it shakes is in the interval. Nor is one of what is not guessed: bits per byte.
         """
-        return "at chance" in self.marks or {"no trend", "noise"} <= set(self.marks)
+        flat = {"no trend", "noise"} <= set(self.marks)
+        guessed = self.above_chance is None and self.better == "higher"
+        return "at chance" in self.marks or (flat and guessed)
 
 
 def reliability(
@@ -93,7 +97,7 @@ def reliability(
         above = gap / newest.se if newest.se > 0 else math.copysign(math.inf, gap)
     known = len(way.values)
     if known < FEWEST:
-        return Reliability(known, above, None, None, None)
+        return Reliability(known, above, None, None, None, better)
     sign = 1.0 if better == "higher" else -1.0
     trend, noise = 0.0, 0.0
     spread = float(np.ptp(way.values))
@@ -101,7 +105,7 @@ def reliability(
         trend = sign * float(stats.spearmanr(way.places, way.values).statistic)
         noise = _noise(way.last(MOST))
     ratio = spread / noise if noise > 0 else math.inf if spread > 0 else 0.0
-    return Reliability(known, above, trend, ratio, _noise_gives(known))
+    return Reliability(known, above, trend, ratio, _noise_gives(known), better)
 
 
 @functools.cache

@@ -23,14 +23,21 @@ _FEW = 30
 """Below so many clusters that changed, their design effect is not known, but assumed."""
 _ALIKE = 0.5
 """The intra-class correlation then assumed: more than any planted fault showed (docs/gates.md)."""
+ENOUGH_SAME = 200
+"""Items with the same log-likelihoods, to the last digit, that make two runs of one model."""
+ENOUGH_ALIKE = 59
+"""Unchanged items that leave a change of one in twenty a chance of one in twenty: 0.95^59."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """A weighted mean, and what each item adds to its error."""
+    """A weighted mean with what its error is made of, item by item."""
 
     mean: float
     residuals: Floats
+    """w (v - mean) / sum(w)."""
+    weights: Floats
+    """w / sum(w)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,35 +49,47 @@ class Spread:
     skew: float
     """Skewness of the mean's distribution."""
     clusters: int
+    effective: float
+    """Clusters of equal weight that would say as much: sum(W)^2 / sum(W^2) (Kish 1965)."""
 
 
 def ratio(values: Floats, weights: Floats) -> Ratio:
-    """The weighted mean with its residuals w (v - mean) / mean(w).
-
-    Linearisation of a ratio of two means: Cochran 1977, Sampling Techniques, section 6.4. The
-    difference of two means over the same items has the difference of their residuals.
-    """
+    """The weighted mean, a ratio of two means (Cochran 1977, Sampling Techniques, section 6.4)."""
     mean = float(np.average(values, weights=weights))
-    return Ratio(mean, weights * (values - mean) / weights.mean())
+    shares_of_weight = weights / weights.sum()
+    return Ratio(mean, shares_of_weight * (values - mean), shares_of_weight)
 
 
-def spread(residuals: Floats, clusters: Codes) -> Spread:
-    """se = sqrt(G / (G - 1) * sum over clusters of (sum of residuals)^2) / n.
+def spread(clusters: Codes, here: Ratio, there: Ratio | None = None) -> Spread:
+    """The error of a weighted mean, or of the difference of two over the same items.
 
-    Miller 2024, arXiv 2411.00640, with the G / (G - 1) of the degrees of freedom. The skewness is
-    that of the clusters' sums over sqrt(G).
+    Delete-one-cluster jackknife: without cluster g a mean moves by -e_g / (1 - W_g), e_g and W_g
+    the sums of its residuals and of its share of the weight; se^2 = (G - 1) / G * sum of those
+    squared (Cameron & Miller 2015, Journal of Human Resources 50, III.B). Where clusters weigh the
+    same it is the usual sqrt(G / (G - 1) * sum of e_g^2) of Miller 2024, arXiv 2411.00640; a heavy
+    cluster, which pulls the mean to itself, counts for what it hides. Those without weight do not
+    count. The skewness is that of the moves over sqrt(G).
     """
     _, place = np.unique(clusters, return_inverse=True)
-    sums = np.bincount(place, weights=residuals)
-    total = len(sums)
-    if total < 2:
-        return Spread(float(np.inf), 0.0, total)
-    squares = float(np.sum(sums**2))
-    se = float(np.sqrt(total / (total - 1) * squares) / len(residuals))
-    # Residuals of rounding alone have no shape.
-    flat = squares <= len(residuals) * (1e-12 * (1 + np.abs(residuals).max())) ** 2
-    skew = 0.0 if flat else float(np.sum(sums**3) / squares**1.5)
-    return Spread(se, skew, total)
+    moves = np.zeros(place.max() + 1)
+    effective, weighing = float("inf"), np.zeros(len(moves), dtype=bool)
+    for sign, mean in ((1, here), (-1, there)):
+        if mean is None:
+            continue
+        weight = np.bincount(place, weights=mean.weights)
+        left = np.maximum(1 - weight, 1e-12)
+        moves += sign * np.bincount(place, weights=mean.residuals) / left
+        effective = min(effective, float(1 / np.sum(weight**2)))
+        weighing |= weight > 0
+    total = int(weighing.sum())
+    if total < 2 or effective < 1 + 1e-9:
+        return Spread(float(np.inf), 0.0, total, effective)
+    squares = float(np.sum(moves**2))
+    # Rounding alone is no spread, and has no shape.
+    if squares <= total * (1e-12 * (1 + abs(here.mean)) / total) ** 2:
+        return Spread(0.0, 0.0, total, effective)
+    se = float(np.sqrt((total - 1) / total * squares))
+    return Spread(se, float(np.sum(moves**3) / squares**1.5), total, effective)
 
 
 # ------------------------------------------------------------------ graded measures
@@ -102,7 +121,7 @@ def shares(
     # Of answers which change by 1 or not at all.
     plain = (gained + lost - (gained - lost) ** 2) / n
     # The G / (G - 1) counts in the t of the limits.
-    clustered = error.se**2 * (error.clusters - 1) / error.clusters
+    clustered = error.se**2 * (error.effective - 1) / error.effective
     effect = max(1e-6, clustered / plain) if plain > 0 else 1.0
     moved = changes != (1 if gained > 0.5 and not paired else 0)
     if _fewer_than(_FEW, clusters[moved], alone=error.clusters == len(changes)):
@@ -118,7 +137,8 @@ def expected_effect(clusters: Codes, changed: float) -> float:
     """The design effect of `shares`, where this share of the items changes, each for itself."""
     sizes = np.unique(clusters, return_counts=True)[1]
     moved = float(np.sum(1 - (1 - changed) ** sizes))
-    return 1.0 if moved >= _FEW else _assumed_effect(clusters)
+    # As many as four times in five at the least.
+    return 1.0 if moved - 0.84 * moved**0.5 >= _FEW else _assumed_effect(clusters)
 
 
 def _assumed_effect(clusters: Codes) -> float:

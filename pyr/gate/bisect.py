@@ -45,6 +45,12 @@ def bisect(count: int, judge: Callable[[int], Finding]) -> Turn:
             where=f"{known[count - 1].state}: {known[count - 1].sentence}",
             remedy="name a checkpoint that fails it, or a stricter rule",
         )
+    if state(0) == "fail":
+        raise UsageError(
+            "the rule fails on the first checkpoint already: there is no good one before.",
+            where=known[0].sentence,
+            remedy="name an earlier checkpoint as the good one",
+        )
     first_bad = _turn(0, count - 1, lambda position: state(position) == "fail")
     last_good = _turn(0, first_bad, lambda position: state(position) != "pass") - 1
     return Turn(last_good, first_bad, len(known))

@@ -52,13 +52,11 @@ def obstacle(bench: Bench, rule: Rule, row: Comparison) -> str:
         return f"run {bench.candidate.run.id} is not finished"
     if row.unit not in COUNTED and row.candidate.n == 1:
         return "a single item says nothing of its own error"
-    if (
-        row.unit not in COUNTED
-        and row.baseline is not None
-        and row.task not in bench.asked
-        and 0 < row.candidate.n < row.baseline.n
-    ):
-        return f"only {row.candidate.n} of the baseline's {row.baseline.n} items were measured"
+    if row.unit not in COUNTED and row.baseline is not None:
+        n = bench.asked.get(row.task, (row.baseline.n, 0))[0]
+        if 0 < row.candidate.n < n:
+            whose = "" if row.task in bench.asked else "baseline's "
+            return f"only {row.candidate.n} of the {whose}{n} items were measured"
     return _unfair(bench, row) or _alike(rule, row) if is_relative(rule) else _alike(rule, row)
 
 
@@ -96,7 +94,8 @@ def _unfair(bench: Bench, row: Comparison) -> str:
     if not bench.baseline.run.finished:
         return f"the baseline {bench.baseline.run.id} is not finished"
     partial = row.paired and row.delta and row.candidate and row.delta.n < row.candidate.n
-    if row.delta is None or OTHER_DOCUMENTS in row.note or partial:
+    unknown = row.paired and row.note and row.delta and not math.isfinite(row.delta.se)
+    if row.delta is None or OTHER_DOCUMENTS in row.note or partial or unknown:
         return row.note
     if OTHER_PROMPTS in row.note and _suites_differ(bench):
         return f"{row.note}, and so do the suites"

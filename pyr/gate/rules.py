@@ -9,6 +9,9 @@ from typing import Literal
 from pyr.compare import Interval, noise_reach, reach
 from pyr.schema import Comparison, Estimate, Rule, State
 
+MISSED = 0.2
+"""The chance that so many items as are said to be needed decide nothing after all."""
+
 
 @dataclass(frozen=True, slots=True)
 class Demand:
@@ -62,17 +65,19 @@ def is_census(observed: Estimate) -> bool:
 
 
 def n_needed(asked: Demand, observed: Estimate, tail: float) -> int | None:
-    """Items that would decide the rule if the observed value were the true one.
+    """Items that would decide the rule four times in five if the observed value were the true one.
 
     The items' part of the error falls with sqrt(n) if clusters grow in step, checkpoint noise does
-    not: n reach^2 / (gap^2 - drift^2) items, where gap is the way from the value to the bound. None
+    not: n reach^2 / (gap^2 - drift^2) items, where gap is the way from the value to the bound, and
+    the reach that of the tail and of a fifth together (Chow, Shao & Wang 2008, 4.2). None
     on the bound itself, where the noise alone is wider than the gap, or without an n or se. Up to a
     few times too many where few answers changed, as that error falls faster.
     """
     spare = _gap(asked, observed) ** 2 - noise_reach(observed.noise, tail) ** 2
     if spare <= 0 or observed.n == 0 or not math.isfinite(observed.se):
         return None
-    return math.ceil(observed.n * _reach(asked, observed, tail) ** 2 / spare)
+    n = math.ceil(observed.n * _reach(asked, observed, tail) ** 2 / spare)
+    return max(n, observed.n + 1)
 
 
 def more_needed(asked: Demand, observed: Estimate, tail: float) -> str:
@@ -98,4 +103,5 @@ def _gap(asked: Demand, observed: Estimate) -> float:
 def _reach(asked: Demand, observed: Estimate, tail: float) -> float:
     """How far the items' error reaches towards the bound."""
     side: Literal["above", "below"] = "above" if asked.bound > observed.value else "below"
-    return reach(observed, tail, side)
+    other: Literal["above", "below"] = "below" if side == "above" else "above"
+    return reach(observed, tail, side) + reach(observed, MISSED, other)

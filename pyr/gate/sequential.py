@@ -19,6 +19,8 @@ from pyr.schema import Comparison, Estimate
 
 FIRST = 32
 """Items a task in the first stage; each later one doubles what was asked."""
+FEWEST_EARLY = 8
+"""Clusters that a bound before the last item needs: of fewer the normal law says too much."""
 SPENT_EARLY = 0.2
 """The share of the error that bounds before the last item may use."""
 
@@ -61,26 +63,28 @@ def p_fail(asked: Demand, observed: Estimate, when: Looked) -> float | None:
     return min(0.5, largest_tail(holds) / SPENT_EARLY)
 
 
-def early_interval(estimate: Estimate, tail: float, *, first: int = FIRST) -> Interval:
+def early_interval(estimate: Estimate, tail: float) -> Interval:
     """Limits that leave the truth on one side with a chance of `tail` at most, whenever one looks.
 
     The asymptotic confidence sequence of Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas (arXiv
     2103.06476), with the clusters seen so far as its time, narrowest soon after the first stage.
-    Its asymptotics are helped by the standard error of graded measures, which is that of exact
-    limits and so never nothing.
+    Its asymptotics, which need `FEWEST_EARLY` clusters, are helped by the standard error of graded
+    measures, which is that of exact limits and so never nothing. Of others a loss may be rare and
+    large, and not have been met: log(1 / tail) / t of the items may hold it (the rule of three),
+    each a standard deviation of the items' scores.
     """
-    times = estimate.clusters
+    times = estimate.freedom + 1
     if is_census(estimate) and estimate.n >= FEWEST_ALIKE * 2:
         return Interval(estimate.value, estimate.value)
-    if times < 2 or not math.isfinite(estimate.se) or is_census(estimate):
+    if times < FEWEST_EARLY or not math.isfinite(estimate.se) or is_census(estimate):
         return Interval(-math.inf, math.inf)
-    reach = math.hypot(
-        estimate.se * _boundary(times, tail, tuned_for=first), noise_reach(estimate.noise, tail)
-    )
+    seen = estimate.se * _boundary(times, tail, tuned_for=FIRST)
+    unseen = estimate.scale * math.log(1 / tail) / times
+    reach = math.hypot(seen, noise_reach(estimate.noise, tail)) + unseen
     return Interval(estimate.value - reach, estimate.value + reach)
 
 
-def _boundary(t: int, tail: float, *, tuned_for: int) -> float:
+def _boundary(t: float, tail: float, *, tuned_for: int) -> float:
     """Standard errors that the mean of t items stays within for ever, but for a chance of `tail`.
 
     sqrt(2 (t r^2 + 1) / (t r^2) log(sqrt(t r^2 + 1) / tail)), where r^2 makes it narrowest at the

@@ -54,7 +54,8 @@ def judge(
         for rule in members
         for finding in _findings(bench, rule)
     ]
-    if gate.family == "holm":
+    # Where the unclear may pass, a fail made unclear would open the gate: there each stands alone.
+    if gate.family == "holm" and gate.unclear == "block":
         findings = families.corrected(findings, 1 - gate.confidence)
     runs = [candidate.run, *([baseline.run] if baseline else [])]
     return Verdict(

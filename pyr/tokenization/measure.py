@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pyr.compare import Interval, estimate, interval
+from pyr.compare.measures import estimated
 from pyr.compare.statistics import Floats, Ratio, ratio, spread
 from pyr.errors import MeasureError
 from pyr.schema import Estimate, Record
@@ -244,8 +245,11 @@ def _ratio(above: Counts, below: Counts) -> Ratio:
 def _gain(found: Ratio) -> Score:
     """Of one domain; not by `estimate`, which takes ratios of 1 for right answers."""
     n = len(found.residuals)
-    error = spread(found.residuals, np.arange(n))
-    return _less_one(score(Estimate(found.mean, error.se, n, n, skew=error.skew)))
+    return _less_one(score(estimated(found.mean, spread(np.arange(n), found), n)))
+
+
+def _times(found: Ratio, factor: float) -> Ratio:
+    return Ratio(factor * found.mean, factor * found.residuals, found.weights)
 
 
 def _less_one(found: Score) -> Score:
@@ -267,8 +271,7 @@ def _mean_gain(
     others = sum(other.mean for _, other in pairs)
     gain = sum(own.mean for own, _ in pairs) / others
     errors = [
-        spread(own.residuals - gain * other.residuals, np.arange(len(own.residuals))).se
-        for own, other in pairs
+        spread(np.arange(len(own.residuals)), own, _times(other, gain)).se for own, other in pairs
     ]
     se = math.sqrt(sum(error**2 for error in errors)) / others
     return _less_one(score(Estimate(gain, se, sum(len(each.items) for each in texts), clusters=0)))

@@ -144,7 +144,7 @@ def test_a_fall_is_found_across_the_phases_of_a_training(trained, capsys):
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "last that passes:  tiny-base-1-20, 200 tokens"
     assert said[1] == "first that fails:  tiny-base-2-10, 300 tokens"
-    assert said[-1].endswith("(3 of 4 checkpoints judged)")
+    assert said[-1].endswith("(4 of 4 checkpoints judged)")
 
 
 def test_only_the_good_checkpoint_is_asked_more_than_the_rule_needs(trained):

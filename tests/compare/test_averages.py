@@ -28,6 +28,11 @@ def test_a_mean_says_what_it_is_made_of():
     assert found.checkpoint.name == "c (mean of 3)"
 
 
+def test_one_checkpoint_twice_is_no_mean_of_two():
+    with pytest.raises(MeasureError, match="one of them twice"):
+        average([results(records([1.0])), results(records([0.0]))])
+
+
 def test_one_checkpoint_is_its_own_mean():
     only = results(records([1.0]))
     assert average([only]) is only
@@ -51,7 +56,9 @@ def test_what_was_skipped_or_unfinished_once_is_so_for_the_mean():
 
 
 def test_published_means_are_averaged_with_the_error_of_one():
-    runs = [published(Aggregate("arc", "acc", value, 0.02), name="a") for value in (0.2, 0.4)]
+    runs = [
+        published(Aggregate("arc", "acc", value, 0.02), name=f"at {value}") for value in (0.2, 0.4)
+    ]
     found = average(runs).aggregates.iloc[0]
     assert (found["value"], found["se"]) == (pytest.approx(0.3), pytest.approx(0.02))
 

@@ -29,6 +29,7 @@ def test_chance_is_the_mean_of_one_over_the_choices_of_tasks_and_groups():
         "mmlu/acc": pytest.approx((0.5 + 0.25 + 0.5) / 3),
         "mmlu_a/acc": pytest.approx(0.375),
         "mmlu_b/acc": pytest.approx(0.5),
+        "open/acc": 0.0,
     }
 
 

@@ -49,7 +49,7 @@ def test_items_are_paired_by_name_not_by_place():
     candidate = results(records([3.0, 2.0, 1.0], items=["c", "b", "a"]))
     baseline = results(records([1.0, 2.0, 3.0], items=["a", "b", "c"]))
     row = one(candidate, baseline)
-    assert (row.delta.value, row.delta.se) == (0, 0)
+    assert (row.delta.value, row.p) == (0, 1)
 
 
 def test_a_paired_error_agrees_with_the_clustered_bootstrap_where_weights_differ():
@@ -97,9 +97,45 @@ def test_graded_answers_that_did_not_change_are_not_certain_either():
     assert one(*two_runs(values, values, weights=[1, 3, 2, 1] * 10)).delta.se > 0.04
 
 
-def test_the_same_bits_per_byte_on_every_document_are_no_difference():
+def test_the_same_bits_per_byte_on_few_documents_leave_open_what_others_would_lose():
     row = one(*two_runs([1.234, 0.987, 1.5], [1.234, 0.987, 1.5]))
+    assert (row.delta.value, row.delta.se, row.p) == (0, math.inf, 1)
+    assert "no item changed, but 3 are too few" in row.note
+
+
+def test_the_same_on_fifty_nine_documents_are_no_difference():
+    values = list(np.random.default_rng(1).normal(1, 0.1, 59))
+    row = one(*two_runs(values, values))
     assert (row.delta.value, row.delta.se, row.p) == (0, 0, 1)
+
+
+def test_texts_without_weight_say_nothing():
+    # One text of sixteen has a style: its distance is known, and how others would differ is not.
+    weights = [1.0] + [0.0] * 15
+    candidate = results(records([0.31] + [0.0] * 15, weights=weights))
+    row = one(candidate, results(records([0.2] * 16)))
+    assert row.candidate.se == math.inf
+    assert row.delta.se == math.inf
+
+
+def test_grades_of_which_some_weigh_nothing_are_counted_where_both_weigh():
+    candidate = results(records([1.0] * 16, weights=[1.0] * 15 + [0.0]))
+    row = one(candidate, results(records([1.0] * 16)))
+    assert row.delta.shares.n == pytest.approx(15)
+    assert interval(row.delta, 0.95, sides=1).low <= -(1 - 0.05 ** (1 / 15))
+
+
+@pytest.mark.parametrize("spread", [1.0, 2.0])
+def test_heavy_documents_do_not_hide_their_own_error(spread):
+    """One-sided 95% limits of a mean by bytes, whose weights are log-normal, miss about 5%."""
+    rng = np.random.default_rng(3)
+    missed = 0
+    for _ in range(400):
+        weights = np.exp(rng.normal(0, spread, 10))
+        values = rng.normal(0, 1, 10)
+        row = one(*two_runs(list(values), [0.0] * 10, weights=list(weights)))
+        missed += interval(row.delta, 0.95, sides=1).low > 0
+    assert missed / 400 <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 400)
 
 
 @given(
@@ -251,13 +287,13 @@ def test_a_hundred_thousand_records_over_sixty_tasks_take_no_second():
     assert time.process_time() - start < 1
 
 
-LIKELY = [f"[[-1.{number}, false], [-2.{number}, true]]" for number in range(40)]
+LIKELY = [f"[[-1.{number}, false], [-2.{number}, true]]" for number in range(200)]
 
 
 def test_the_same_log_likelihoods_to_the_last_digit_are_no_sample():
-    values = [1.0, 0.0] * 20
+    values = [1.0, 0.0] * 100
     one, other = (
-        results(records(values, clusters=[n % 6 for n in range(40)], responses=LIKELY))
+        results(records(values, clusters=[n % 6 for n in range(200)], responses=LIKELY))
         for _ in range(2)
     )
     (row,) = compare(one, other)
@@ -265,8 +301,32 @@ def test_the_same_log_likelihoods_to_the_last_digit_are_no_sample():
     assert (row.low, row.high) == (0.0, 0.0)
 
 
+def test_what_is_the_same_in_one_task_is_a_sample_where_another_task_changed():
+    values = [1.0, 0.0] * 100
+    shifted = [*LIKELY[:-1], "[[-7.0, false], [-8.0, true]]"]
+    one, other = (
+        results(
+            records(values, task="words", responses=LIKELY),
+            records(values, task="sums", responses=said),
+        )
+        for said in (LIKELY, shifted)
+    )
+    assert [row.delta.se > 0 for row in compare(one, other)] == [True, True]
+
+
+def test_written_answers_of_a_model_that_is_the_same_are_no_sample():
+    one, other = (
+        results(
+            records([1.0, 0.0] * 100, task="words", responses=LIKELY),
+            records([0.7, 0.1], task="says", responses='["five"]'),
+        )
+        for _ in range(2)
+    )
+    assert [row.delta.se for row in compare(one, other)] == [0, 0]
+
+
 def test_the_same_choices_by_other_log_likelihoods_are_a_sample():
-    values = [1.0, 0.0] * 20
+    values = [1.0, 0.0] * 100
     shifted = [text.replace("-1.", "-3.") for text in LIKELY]
     one, other = (results(records(values, responses=responses)) for responses in (LIKELY, shifted))
     (row,) = compare(one, other)

@@ -109,8 +109,8 @@ def test_a_group_is_the_mean_over_all_its_items_clustered_by_task():
     assert pooled.group == "mmlu"
     assert pooled.candidate.value == pytest.approx(12 / 5)
     assert (pooled.delta.value, pooled.delta.n) == (pytest.approx(3 / 5), 5)
-    # Sums of residuals by task: 2 - 2 * 3/5 and 1 - 3 * 3/5.
-    by_hand = math.sqrt(2 * (0.8**2 + 0.8**2)) / 5
+    # Without a task the difference is the other's: 1/3 of 3 items, 1 of 2.
+    by_hand = math.sqrt(((1 / 3 - 3 / 5) ** 2 + (1 - 3 / 5) ** 2) / 2)
     assert (pooled.delta.clusters, pooled.delta.se) == (2, pytest.approx(by_hand))
 
 

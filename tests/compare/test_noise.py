@@ -10,7 +10,7 @@ import pytest
 from factories_stats import a_run, published, records, results
 from scipy import stats
 
-from pyr.compare import compare, interval, lineage, trail, training, with_noise
+from pyr.compare import average, compare, interval, lineage, trail, training, with_noise
 from pyr.schema import Aggregate, Checkpoint, Estimate
 
 
@@ -45,7 +45,7 @@ def test_checkpoints_of_one_training_share_their_name_up_to_the_step(name, stem)
     assert lineage(found) == ("base", stem)
 
 
-@pytest.mark.parametrize("name", ["tiny-base-1-50", "tiny-base-1"])
+@pytest.mark.parametrize("name", ["tiny-base-1-50", "tiny-base-1", "tiny-base-1-50 (mean of 3)"])
 def test_a_pulse_and_its_phases_result_are_of_one_phase_and_one_training(name):
     found = Checkpoint(path="", name=name, digest="", format="safetensors", phase="base-1", step=50)
     assert lineage(found) == ("base-1", "tiny-base-1")
@@ -93,6 +93,20 @@ def test_only_the_candidates_own_training_up_to_itself_counts():
     )
     found = trail(mine[3], [mine[2], later, other, unfinished, elsewhere, mine[0], mine[1]])
     assert [each.run.id for each in found] == ["step0", "step1", "step2", "step3"]
+
+
+def test_a_checkpoint_that_was_evaluated_twice_is_one():
+    runs = [mean_at(i, 0.1 * (i % 2)) for i in range(4)]
+    again = dataclasses.replace(runs[1], run=dataclasses.replace(runs[1].run, id="again"))
+    assert len(trail(runs[-1], [*runs, again])) == 4
+
+
+def test_the_noise_of_a_mean_is_that_of_its_training():
+    runs = [mean_at(i, 0.3 + 0.02 * (-1) ** i) for i in range(8)]
+    three = average(runs[-3:])
+    (row,) = with_noise(compare(three, runs[0]), three, runs[0], runs)
+    (last,) = with_noise(compare(runs[-1], runs[0]), runs[-1], runs[0], runs)
+    assert row.candidate.noise.sd == pytest.approx(last.candidate.noise.sd / math.sqrt(3))
 
 
 def test_a_candidate_without_a_position_has_no_trail():

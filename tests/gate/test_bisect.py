@@ -39,7 +39,7 @@ def test_what_is_unclear_lies_between():
 
 
 def test_two_checkpoints_are_the_shortest_way():
-    assert turn_of("pf") == Turn(0, 1, 1)
+    assert turn_of("pf") == Turn(0, 1, 2)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,11 @@ def test_without_a_bad_end_there_is_nothing_to_find(states, said):
     with pytest.raises(UsageError, match="nothing to find") as raised:
         turn_of(states)
     assert raised.value.where == said
+
+
+def test_a_first_checkpoint_that_fails_too_is_no_good_one():
+    with pytest.raises(UsageError, match="fails on the first checkpoint already"):
+        turn_of("fff")
 
 
 def test_a_rule_is_three_words():

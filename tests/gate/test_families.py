@@ -29,6 +29,12 @@ def test_a_fail_that_is_one_of_many_is_unclear_and_says_what_would_settle_it():
     assert verdict(KEEP_ALL, many(0.47), many(0.5)).state == "fail"
 
 
+def test_where_the_unclear_may_pass_a_fail_of_many_still_closes_the_gate():
+    base = [0.5] * 20
+    found = verdict(KEEP_ALL, many(0.47, *base), many(0.5, *base), unclear="allow")
+    assert (found.state, found.findings[0].state) == ("fail", "fail")
+
+
 def test_a_clear_fail_stays_one_among_many():
     base = [0.5] * 20
     assert verdict(KEEP_ALL, many(0.4, *base), many(0.5, *base)).state == "fail"

@@ -173,8 +173,8 @@ def test_more_items_are_named_only_where_they_are_there():
     suite = {"arc/acc": power.assumed(200, cloned(30, 50))}
     found = only(keeps(margin=0.06), suite)
     assert found.said == "cannot resolve"
-    # From here on thirty clusters are expected to change, and need no assumption.
-    assert 45 * 9 < found.n_needed < 50 * 10
+    # From here on thirty clusters change four times in five, and need no assumption.
+    assert 50 * 11 < found.n_needed < 50 * 13
     few = only(keeps(margin=0.06), {"arc/acc": power.assumed(200, cloned(30, 16))})
     assert few.n_needed is None
     assert "all 480 that there are do not" in power.remedy(few)

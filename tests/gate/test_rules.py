@@ -107,7 +107,7 @@ def test_a_true_drop_at_the_margin_passes_one_time_in_twenty():
             mean(0.5, 0.03, n=1000),
             "arc/acc rose by 0.010 (95% bounds -0.072 to +0.092, n=1000, unpaired, item noise): "
             "cannot tell whether the true change is within the 0.02 allowed; "
-            "about 7,600 items would decide it.",
+            "about 18,000 items would decide it.",
         ),
         (
             {"better_by": 0.02},
@@ -158,15 +158,15 @@ def test_a_finding_is_a_full_sentence(rule, candidate, baseline, sentence):
 
 
 def test_items_that_stand_together_are_counted_as_such():
-    candidate = asked(sure(), cluster=[str(n // 2) for n in range(50)])
+    candidate = asked(sure(), cluster=[str(n // 2) for n in range(60)])
     assert (
-        "n=50 in 25 clusters" in finding({"measure": "arc/acc", "at_least": 2}, candidate).sentence
+        "n=60 in 30 clusters" in finding({"measure": "arc/acc", "at_least": 2}, candidate).sentence
     )
 
 
 def test_a_paired_finding_says_so():
     assert (
-        ", n=50, paired, item noise): better"
+        ", n=60, paired, item noise): better"
         in finding(KEEP, sure("a"), asked(sure(), value=0.0)).sentence
     )
 
@@ -176,17 +176,19 @@ def test_a_finding_carries_its_rule_and_reason():
     assert (found.rule, found.why) == ("not_worse_by 0.02", "grammar")
 
 
-def test_the_items_needed_would_just_decide_it():
+def test_the_items_needed_decide_it_four_times_in_five():
     asked_for = Demand(-0.02, "above", inclusive=True)
     needed = n_needed(asked_for, Estimate(-0.01, 0.05, 400, 0), 0.05)
-    assert needed == pytest.approx(400 * (Z * 0.05 / 0.01) ** 2, abs=1)
-    assert Z * 0.05 * math.sqrt(400 / needed) <= 0.01
+    assert needed == pytest.approx(400 * ((Z + 0.8416) * 0.05 / 0.01) ** 2, rel=1e-4)
+    seen = np.random.default_rng(1).normal(-0.01, 0.05 * math.sqrt(400 / needed), 4000)
+    passed = np.mean(seen - Z * 0.05 * math.sqrt(400 / needed) >= -0.02)
+    assert passed == pytest.approx(0.8, abs=0.03)
 
 
 @pytest.mark.parametrize(
     ("observed", "said"),
     [
-        (Estimate(-0.01, 0.05, 0, 0), "68 times its items would decide it"),
+        (Estimate(-0.01, 0.05, 0, 0), "1.5e+02 times its items would decide it"),
         (Estimate(-0.02, 0.05, 400, 0), "what was observed is the bound itself"),
         (Estimate(-0.01, math.inf, 400, 1), "its standard error is unknown"),
         (Estimate(-0.01, 0.05, 400, 0, noise=Noise(0.02, 8)), "means of 17 checkpoints might"),

@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 import pytest
+from factories_stats import records, results
 
-from pyr.compare import interval
+from pyr.compare import compare, interval
 from pyr.gate.rules import Demand
 from pyr.gate.sequential import SPENT_EARLY, early_interval, limits, p_fail
 from pyr.schema import Estimate, Noise
@@ -36,11 +37,29 @@ def test_a_mean_of_nothing_hardly_ever_leaves_its_sequence():
         Estimate(0.0, math.inf, 40, 1),
         Estimate(0.0, 0.1, 100, 0),
         Estimate(0.0, 0.0, 4, 4),
+        Estimate(0.0, 0.1, 2048, 7),
+        Estimate(0.0, 0.1, 2048, 31, effective=7.9),
     ],
-    ids=["one cluster", "published", "four alike"],
+    ids=["one cluster", "published", "four alike", "seven tasks", "one task is most of it"],
 )
 def test_what_says_nothing_decides_nothing_early(unsure):
     assert early_interval(unsure, 0.01).low == -math.inf
+
+
+def test_a_loss_that_is_rare_and_large_is_seen_before_a_pass():
+    """3% of the items lose a bit: in 32 of them it is often not met, and all others are alike."""
+    rng = np.random.default_rng(7)
+    passed = 0
+    for _ in range(300):
+        before = rng.normal(5, 0.8, 1000)
+        lost = rng.normal(0, 0.02, 1000) + (rng.random(1000) < 0.03)
+        for k in (32, 64, 128, 256, 512):
+            runs = (records(values[:k]) for values in (before + lost, before))
+            (row,) = compare(*(results(each, name=str(i)) for i, each in enumerate(runs)))
+            if early_interval(row.delta, SPENT_EARLY * 0.05).high <= 0.02:
+                passed += 1
+                break
+    assert passed / 300 <= 0.01 + 3 * math.sqrt(0.01 * 0.99 / 300)
 
 
 def test_checkpoint_noise_counts_early_too():

@@ -136,3 +136,42 @@ def test_stages_and_the_whole_say_the_same_of_clear_cases(seed):
     for candidate in (good, bad):
         whole = judged_against(good)(candidate).state
         assert in_stages(candidate, good)[1].state == whole
+
+
+def test_a_group_is_judged_as_all_its_items_would_be():
+    """One task of 1,500 items loses 0.12, thirty of 100 none: 0.04 of all, whatever was asked."""
+    sizes = {"big": 1500, **{f"small{i}": 100 for i in range(30)}}
+
+    def run(loss, name, seed):
+        rng = np.random.default_rng(seed)
+        parts = [
+            records(
+                (rng.random(n) < (0.7 - (loss if task == "big" else 0))).astype(float),
+                task=task,
+                group="all",
+            )
+            for task, n in sizes.items()
+        ]
+        return results(*parts, name=name)
+
+    whole, base = run(0.12, "new", 5), run(0.0, "old", 5)
+    first = whole.records[whole.records["item"].astype(int) < 32]
+    asked = {task: (32, n) for task, n in sizes.items()}
+    early = dataclasses.replace(
+        whole, records=first, run=dataclasses.replace(whole.run, asked=asked)
+    )
+    seen = next(row for row in compare(early, base) if row.task == "all").delta.value
+    true = next(row for row in compare(whole, base) if row.task == "all").delta.value
+    big = next(row for row in compare(early, base) if row.task == "big").delta.value
+    small = [row.delta.value for row in compare(early, base) if row.task.startswith("small")]
+    assert seen == pytest.approx((1500 * big + 100 * sum(small)) / 4500)
+    assert abs(seen - true) < 0.05
+
+
+def test_in_stages_too_every_item_that_was_asked_must_be_there():
+    whole, base = results(drawn(0.9, 300, 1), name="new"), results(drawn(0.9, 300, 2))
+    run = dataclasses.replace(whole.run, asked={"arc": (300, 300)})
+    half = dataclasses.replace(whole, records=whole.records[:150], run=run)
+    finding = judge(KEEP, half, base, compare(half, base)).findings[0]
+    assert finding.state == "unclear"
+    assert "only 150 of the 300 items were measured" in finding.sentence

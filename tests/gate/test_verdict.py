@@ -93,20 +93,20 @@ OBSTACLES = {
     "no baseline": (sure(), None, "no baseline"),
     "no candidate": (results(), sure(), "not measured for the candidate"),
     "not in baseline": (sure(), results(), "not measured for the baseline"),
-    "fewer items": (first(sure(), 49), sure(), "only 49 of the baseline's 50"),
+    "fewer items": (first(sure(), 49), sure(), "only 49 of the baseline's 60"),
     "more items": (sure(), first(sure(), 49), "paired on the 49 items"),
     "one item": (first(sure(), 1), first(sure(), 1), "a single item"),
     "unfinished": (sure("new", finished=""), sure(), "run new is not finished"),
     "unfinished baseline": (sure(), sure("old", finished=""), "baseline old is not finished"),
     "skipped": (sure(skipped=SKIP), sure(), "arc was skipped: the data set is not here"),
     "not a number": (asked(sure(), value=math.nan), sure(), "not finite numbers"),
-    "not a number before": (sure(), asked(sure(), value=math.nan), "baseline: 50 of 50 values"),
-    "other documents": (asked(sure(), doc_hash="e"), sure(), "the documents differ for 50"),
+    "not a number before": (sure(), asked(sure(), value=math.nan), "baseline: 60 of 60 values"),
+    "other documents": (asked(sure(), doc_hash="e"), sure(), "the documents differ for 60"),
     "other prompts": (asked(sure(), prompt_hash="q", value=9.0), sure(), "the prompts differ"),
     "other suite": (
         asked(sure(suite_digest="new"), prompt_hash="q", value=9.0),
         sure(),
-        "the prompts differ for 50 of 50 items; unpaired, and so do the suites",
+        "the prompts differ for 60 of 60 items; unpaired, and so do the suites",
     ),
     "one cluster": (asked(sure(), cluster="c"), sure(), "its standard error is unknown"),
     "no error": (mean(0.9, None), mean(0.1, 0.01), "its standard error is unknown"),
@@ -127,11 +127,11 @@ def test_other_suites_do_not_pass_even_where_the_prompts_are_the_same():
     assert "but cannot pass as the suites differ" in found.findings[0].sentence
 
 
-def test_four_items_that_are_all_alike_do_not_pass():
+def test_four_items_that_did_not_change_do_not_pass():
     few, same = (results(records([1.5] * 4), name=name) for name in ("a", "b"))
     found = finding(KEEP, few, same)
     assert found.state == "unclear"
-    assert "4 items that are all alike" in found.sentence
+    assert "no item changed, but 4 are too few" in found.sentence
 
 
 def guess(right, name):

@@ -37,7 +37,7 @@ def test_a_rule_that_watches_closes_no_gate_and_says_what_it_saw():
 
 
 def test_a_watched_loss_is_told_and_not_counted():
-    worse = results(records(np.linspace(0, 2, 50) - 1, doc_hash="d", prompt_hash="p"), name="new")
+    worse = results(records(np.linspace(0, 2, 60) - 1, doc_hash="d", prompt_hash="p"), name="new")
     rows = compare(worse, sure("old"))
     [finding] = judge(a_gate({**KEEP, "watch": True}), worse, sure("old"), rows).findings
     assert finding.state == "pass"
