@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import time
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -39,11 +41,14 @@ class Speed:
     encode_one: float
     """On one core, by its CPU seconds, so that a busy machine makes no tokenizer slower."""
     encode_all: float
-    """On all cores, by the wall clock."""
+    """All texts in one call a domain, by the wall clock."""
+    encode_cores: float
+    """How many cores that call had: its CPU seconds over those of the wall."""
     decode_one: float
     """On one core, by its CPU seconds."""
     decode_all: float
-    """On all cores, by the wall clock."""
+    """All texts in one call a domain, by the wall clock."""
+    decode_cores: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,7 @@ class Row:
     tokens_per_word: float
     """Mean over domains, as the next."""
     whole_words: float
+    """nan where no text comes back at its length."""
     renyi_efficiency: float
     never_used: int
     """Tokens of the vocabulary that do not occur in these texts."""
@@ -108,6 +114,8 @@ class Report:
     rows: Sequence[Row]
     passages: Sequence[Passage]
     options: Options
+    cores: int
+    """What this process may use of the machine that was measured on."""
 
     @property
     def own(self) -> Row:
@@ -138,7 +146,7 @@ def compare(
             row = dataclasses.replace(row, relations=measure.relations(texts, own, coded))
         rows.append(row)
         on_done(one.name)
-    return Report(rows, shown_passages, options)
+    return Report(rows, shown_passages, options, len(os.sched_getaffinity(0)))
 
 
 def _measure(
@@ -146,16 +154,14 @@ def _measure(
 ) -> tuple[Row, list[list[Ids]]]:
     tokenizer = one.tokenizer
     encode_one = _one_core(one, texts)
-    start = time.perf_counter()
-    coded = [tokenizer.encode_all(each.texts) for each in texts]
-    encode_all = _megabytes(texts) / (time.perf_counter() - start)
+    with _Clock() as encoding:
+        coded = [tokenizer.encode_all(each.texts) for each in texts]
     start = time.thread_time()
     round_trip = _round_trip(one, texts, coded)
     decode_one = _megabytes(texts) / (time.thread_time() - start)
-    start = time.perf_counter()
-    for ids in coded:
-        tokenizer.decode_all(ids)
-    decode_all = _megabytes(texts) / (time.perf_counter() - start)
+    with _Clock() as decoding:
+        for ids in coded:
+            tokenizer.decode_all(ids)
     scores = [
         measure.domain_score(tokenizer, each, ids) for each, ids in zip(texts, coded, strict=True)
     ]
@@ -169,18 +175,43 @@ def _measure(
         domains=scores,
         mean=mean,
         tokens_per_word=float(np.mean([each.tokens_per_word for each in scores])),
-        whole_words=float(np.nanmean([each.whole_words for each in scores] or [math.nan])),
+        whole_words=_mean_known([each.whole_words for each in scores]),
         renyi_efficiency=measure.renyi_efficiency(counts, tokenizer.vocab_size),
         never_used=tokenizer.vocab_size - int((counts > 0).sum()),
         never_used_examples=unused,
         embedding_parameters=tokenizer.vocab_size * options.hidden,
         context_bytes=round(mean.value * options.context),
-        speed=Speed(encode_one, encode_all, decode_one, decode_all),
+        speed=Speed(
+            encode_one=encode_one,
+            encode_all=_megabytes(texts) / encoding.seconds,
+            encode_cores=encoding.cores,
+            decode_one=decode_one,
+            decode_all=_megabytes(texts) / decoding.seconds,
+            decode_cores=decoding.cores,
+        ),
         round_trip=round_trip,
         anatomy=anatomy(tokenizer),
         cuts=[_cut(one, each.text) for each in samples],
     )
     return row, coded
+
+
+def _mean_known(values: Sequence[float]) -> float:
+    """The mean of what could be measured; nan where nothing could."""
+    known = [value for value in values if not math.isnan(value)]
+    return float(np.mean(known)) if known else math.nan
+
+
+class _Clock:
+    """Seconds of the wall, and how many cores all threads of this process had meanwhile."""
+
+    def __enter__(self) -> _Clock:
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.seconds = time.perf_counter() - self._wall
+        self.cores = (time.process_time() - self._cpu) / self.seconds
 
 
 def _megabytes(texts: Sequence[Passages]) -> float:
@@ -221,14 +252,31 @@ def _round_trip(one: Named, texts: Sequence[Passages], coded: Sequence[Sequence[
 
 
 def _difference(text: str, back: str) -> str:
-    """The first place where two texts part, from a few letters before it."""
+    """The first place where two texts part, from a few letters before it.
+
+    Texts may part and look alike, so the code points of that letter stand beside it.
+    """
     at = next(
         (place for place, (a, b) in enumerate(zip(text, back, strict=False)) if a != b),
         min(len(text), len(back)),
     )
+    while at and any(
+        unicodedata.combining(letter) for letter in text[at : at + 1] + back[at : at + 1]
+    ):
+        at -= 1
     begin = max(0, at - 8)
     before, after = (shown(each[begin : at + 12].encode()) for each in (text, back))
-    return f"'{before}' came back as '{after}'"
+    return f"'{before}' came back as '{after}', {_letter(text, at)} as {_letter(back, at)}"
+
+
+def _letter(text: str, at: int) -> str:
+    """``U+0065 U+0301``: a letter with the marks on it, as code points."""
+    if at >= len(text):
+        return "the end"
+    end = at + 1
+    while end < len(text) and unicodedata.combining(text[end]):
+        end += 1
+    return " ".join(f"U+{ord(letter):04X}" for letter in text[at:end])
 
 
 def _unused(one: Named, counts: measure.Counts) -> list[str]:
@@ -257,7 +305,11 @@ def as_json(report: Report) -> dict[str, Any]:
         written = dataclasses.asdict(row)
         del written["cuts"]
         rows.append(written)
-    return {"options": dataclasses.asdict(report.options), "tokenizers": finite(rows)}
+    return {
+        "options": dataclasses.asdict(report.options),
+        "cores": report.cores,
+        "tokenizers": finite(rows),
+    }
 
 
 def finite(value: Any) -> Any:

@@ -51,6 +51,7 @@ class Chart:
 class Piece:
     """A token of a passage, as it is shown."""
 
+    id: int
     text: str
     hint: str
     broken: bool
@@ -87,6 +88,7 @@ def render(report: Report) -> str:
     ]
     return _template().render(
         report=report,
+        lead=lead(report),
         charts=charts(report),
         cuts=cuts,
         samples=SAMPLES,
@@ -109,13 +111,59 @@ def render_sweep(recipe: Recipe, sizes: Sequence[Size], model: Model) -> str:
 
 
 def _template() -> jinja2.Template:
-    filters = {"share": lambda value: f"{value:+.1%}", "margin": _margin}
+    filters = {"share": _share, "margin": _margin}
     return content.template(content.path(TEMPLATE), filters)
+
+
+def _share(value: float) -> str:
+    """``+5.3%``, and no sign before a nought."""
+    found = f"{value:+.1%}"
+    return found if found.strip("+-0.%") else found[1:]
 
 
 def _margin(found: Score) -> str:
     half = (found.high - found.low) / 2
     return f"{half:.2g}" if math.isfinite(half) else "?"
+
+
+# ------------------------------------------------------------------ what it comes to
+
+
+def lead(report: Report) -> list[str]:
+    """What the comparison comes to, in sentences: beside the best, beside the nearest in size."""
+    own, *others = report.rows
+    if not others:
+        return []
+    best = max(others, key=lambda row: row.mean.value)
+    near = min(others, key=lambda row: abs(math.log(row.vocab_size / own.vocab_size)))
+    times = best.vocab_size / own.vocab_size
+    first = f"{own.name} holds {_more(best)}, the best of the others"
+    if f"{times:.1f}" != "1.0":
+        first += f" with {times:.1f} times the vocabulary"
+    if near is not best:
+        first += f"; {_more(near)}, the nearest in size"
+    return [f"{first}.", _trips(own, others)]
+
+
+def _more(other: Row) -> str:
+    """``5.3% more text in a token than other``."""
+    gain = _mean_gain(other)
+    if gain is None or not (gain.low > 0 or gain.high < 0):
+        return f"neither measurably more nor less text in a token than {other.name}"
+    word = "more" if gain.value > 0 else "less"
+    return f"{abs(gain.value):.1%} {word} text in a token than {other.name}"
+
+
+def _trips(own: Row, others: Sequence[Row]) -> str:
+    """Who gives every text back."""
+    trip = own.round_trip
+    lossy = sum(not row.round_trip.lossless for row in others)
+    mine = (
+        f"It gives back all {trip.texts:,} texts as they were"
+        if trip.lossless
+        else f"It changes {trip.changed:,} of {trip.texts:,} texts"
+    )
+    return f"{mine}; {lossy} of the {len(others)} others change{'s' * (lossy == 1)} some."
 
 
 # ------------------------------------------------------------------ charts
@@ -223,7 +271,7 @@ def _pieces(cut: Cut) -> list[Piece]:
         text, broken = _readable(piece)
         value = " ".join(f"{byte:02x}" for byte in piece) or "none"
         hint = f"id {number}, bytes {value}"
-        found.append(Piece(text, hint, broken, ends_line=piece.endswith(b"\n")))
+        found.append(Piece(number, text, hint, broken, ends_line=piece.endswith(b"\n")))
     return found
 
 

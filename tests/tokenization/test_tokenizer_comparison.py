@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 import rich.console
@@ -45,6 +47,31 @@ def test_a_text_that_does_not_come_back_is_shown(report: comparison.Report) -> N
     assert [row.round_trip.lossless for row in report.rows] == [True, True, False]
     assert "came back as" in report.rows[2].round_trip.example
     assert report.rows[2].round_trip.changed >= 2
+
+
+def test_letters_that_look_alike_are_told_apart_by_their_code_points() -> None:
+    composing = build_small()
+    composing.normalizer = tokenizers.normalizers.NFC()
+    texts = measure.passages([Document("a", "0", ("a cafe\u0301 here",))])
+    found = comparison.compare([forms.Named("nfc", forms.HuggingFace(composing))], texts)
+    assert found.own.round_trip.example.endswith(", U+0065 U+0301 as U+00E9")
+
+
+def test_a_text_that_is_cut_short_parts_at_the_end() -> None:
+    stripping = build_small()
+    stripping.normalizer = tokenizers.normalizers.Strip()
+    texts = measure.passages([Document("a", "0", ("cut short\n",))])
+    found = comparison.compare([forms.Named("strip", forms.HuggingFace(stripping))], texts)
+    assert found.own.round_trip.example.endswith(", U+000A as the end")
+    assert "nan" not in page.render(found)
+
+
+def test_a_call_by_the_clock_says_how_many_cores_it_had(report: comparison.Report) -> None:
+    for row in report.rows:
+        for cores in (row.speed.encode_cores, row.speed.decode_cores):
+            # The CPU clock ticks coarser than the wall's on some machines.
+            assert 0 <= cores <= report.cores + 1
+    assert comparison.as_json(report)["cores"] == report.cores >= 1
 
 
 def test_tokens_that_never_occur_are_counted(report: comparison.Report) -> None:
@@ -139,6 +166,64 @@ def test_tables_stay_within_the_screen_and_lose_no_name(
         assert sum(line.split()[:1] == [row.name] for line in lines) >= 5
     for each in report.own.domains:
         assert any(each.domain in line.split() for line in lines)
+
+
+def ahead(report: comparison.Report, gain: measure.Score, **changes: Any) -> comparison.Report:
+    """The first two tokenizers, the first ahead of the second by so much."""
+    own, other = report.rows[:2]
+    other = dataclasses.replace(other, relations=[measure.Relation("", gain, 1.0)], **changes)
+    return dataclasses.replace(report, rows=[own, other])
+
+
+@pytest.mark.parametrize(
+    ("gain", "words"),
+    [
+        (measure.Score(0.053, 0.048, 0.058), "holds 5.3% more text in a token than other, the"),
+        (measure.Score(-0.126, -0.13, -0.12), "holds 12.6% less text in a token than other, the"),
+        (measure.Score(0.01, -0.01, 0.03), "holds neither measurably more nor less text in a"),
+    ],
+)
+def test_the_lead_says_what_it_comes_to(
+    report: comparison.Report, gain: measure.Score, words: str
+) -> None:
+    assert words in page.lead(ahead(report, gain))[0]
+
+
+def test_the_lead_names_the_best_with_its_size_and_the_nearest(
+    report: comparison.Report,
+) -> None:
+    gain = measure.Score(0.05, 0.04, 0.06)
+    small = ahead(report, gain, vocab_size=500).rows
+    large = ahead(report, gain, name="large", vocab_size=4000).rows[1]
+    best = dataclasses.replace(large, mean=measure.Score(9.0, 8.0, 10.0))
+    first = page.lead(dataclasses.replace(report, rows=[*small, best]))[0]
+    assert first.endswith(
+        "than large, the best of the others with 10.0 times the vocabulary; 5.0% more text in a "
+        "token than other, the nearest in size."
+    )
+
+
+def test_the_lead_says_who_gives_every_text_back(report: comparison.Report) -> None:
+    trip = report.own.round_trip
+    assert page.lead(report)[1] == (
+        f"It gives back all {trip.texts} texts as they were; 1 of the 2 others changes some."
+    )
+
+
+def test_one_tokenizer_alone_has_no_lead(report: comparison.Report) -> None:
+    assert not page.lead(dataclasses.replace(report, rows=report.rows[:1]))
+
+
+def test_a_change_of_nought_has_no_sign(report: comparison.Report) -> None:
+    html = page.render(ahead(report, measure.Score(-0.0002, -0.004, 0.0003)))
+    assert ">0.0%<" in html
+    assert "-0.4% to 0.0%" in html
+    assert not re.search(r"[-+]0\.0%", html)
+
+
+def test_ids_stand_in_the_page_and_not_only_on_hover(report: comparison.Report) -> None:
+    ids = " ".join(str(number) for number in report.own.cuts[0].ids)
+    assert f"<code>{ids}</code>" in page.render(report)
 
 
 def test_anatomy_of_digits_and_blanks(shipped: Path) -> None:
