@@ -39,7 +39,7 @@ class Speed:
     """Million bytes of text a second."""
 
     encode_one: float
-    """On one core, by its CPU seconds, so that a busy machine makes no tokenizer slower."""
+    """On one core, by its CPU seconds, which a busy machine changes less than the clock."""
     encode_all: float
     """All texts in one call a domain, by the wall clock."""
     encode_cores: float
