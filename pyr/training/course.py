@@ -6,6 +6,7 @@ Read from the run's folder and from the store alone, so that the same run gives 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +49,8 @@ class Leg:
     state: State
     opens: bool
     run: str
+    report: str
+    """Its own report, from the folder of the run; empty where none was written."""
     findings: tuple[Finding, ...]
     losses: tuple[Point, ...]
 
@@ -114,9 +117,14 @@ def _legs(curriculum: Curriculum, passages: Sequence[Passage], output: Path) -> 
             state=passage.state,
             opens=passage.opens,
             run=passage.run,
+            report=_from(output, passage.report) if passage.report else "",
             findings=tuple(sorted(verdict.findings, key=finding_rank)),
             losses=tuple(_thinned(lines, phase.name)),
         )
+
+
+def _from(folder: Path, file: Path) -> str:
+    return Path(os.path.relpath(file, folder)).as_posix()
 
 
 def _thinned(lines: Sequence[dict[str, float]], phase: str) -> Iterator[Point]:

@@ -12,6 +12,7 @@ from pyr.training.course import Course
 
 HELD_OUT = "held_out_"
 TEMPLATE = "reports/templates/course.html.j2"
+REASONS_SHOWN = 4
 _HEADLINES = {
     "pass": "{recipe} passed all its gates.",
     "fail": "{recipe} was stopped by the gate of {last}.",
@@ -28,6 +29,46 @@ def headline(course: Course) -> str:
     return _HEADLINES["until" if partly else course.state].format(recipe=course.recipe, last=last)
 
 
+def reasons(course: Course) -> list[str]:
+    """Why the gate of the last phase stays closed, gravest first; empty when it is open."""
+    if not course.legs or course.legs[-1].opens:
+        return []
+    said = [each.sentence for each in course.legs[-1].findings if each.state == course.state]
+    left_out = len(said) - REASONS_SHOWN
+    return said[:REASONS_SHOWN] + ([f"And {left_out} more below."] if left_out > 0 else [])
+
+
+def next_step(course: Course) -> str:
+    """What to do where a gate stays closed; empty where there is nothing to do."""
+    if not course.legs or course.legs[-1].opens:
+        return ""
+    if course.state == "unclear" and not reasons(course):
+        return "Something was not measured; the phase's own report says what."
+    if course.state == "unclear":
+        return (
+            "Ask more items, or overrule it (pyr gate accept), and run the same command: "
+            "nothing is trained again."
+        )
+    kept = [leg.phase for leg in course.legs[:-1]]
+    if not kept:
+        return "Mend the recipe and run the same command."
+    names = f"{', '.join(kept[:-1])} and {kept[-1]} are" if len(kept) > 1 else f"{kept[0]} is"
+    return f"Mend the recipe and run the same command: {names} kept."
+
+
+def price(course: Course) -> str:
+    """What the run paid for what it learnt: its largest forgetting, when it is at its end."""
+    if course.matrix is None or course.state != "pass":
+        return ""
+    cells = zip(course.matrix.domains, course.matrix.rows[-1].cells, strict=True)
+    lost = [(cell.delta, name, cell) for name, cell in cells if cell and cell.change == "forgot"]
+    if not lost:
+        return "No forgetting seen at the end."
+    delta, name, cell = max(lost, key=lambda each: each[0] or 0.0)
+    since = f"{words.signed(delta, 3)} {words.PLUS_MINUS}{words.margin(cell.margin)}"
+    return f"Largest forgetting at the end: {name} {since} bits/byte."
+
+
 def render(course: Course) -> str:
     """The whole page; the same run gives the same bytes."""
     filters = {
@@ -42,6 +83,9 @@ def render(course: Course) -> str:
     html: str = content.template(content.path(TEMPLATE), filters).render(
         course=clean,
         headline=headline(clean),
+        reasons=reasons(clean),
+        next_step=next_step(clean),
+        price=price(clean),
         loss_chart=loss_chart(clean),
         charts=list(charts(clean)),
     )
@@ -80,7 +124,10 @@ def clock(seconds: float) -> str:
 
 def markdown(course: Course) -> str:
     """The same in Markdown: phases, verdicts, the forgetting matrix."""
-    lines = [f"# {headline(course)}", "", course.description, ""]
+    lines = [f"# {headline(course)}", ""]
+    lines += [f"- {reason}" for reason in reasons(course)]
+    lines += [line for said in (next_step(course), price(course)) if said for line in ("", said)]
+    lines += ["", course.description, ""]
     lines += [
         f"{words.large(course.tokens)} training tokens, {clock(course.seconds)} of training steps.",
         "",

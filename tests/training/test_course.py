@@ -82,3 +82,58 @@ def test_what_a_recipe_says_of_itself_is_quoted(run: Course) -> None:
 )
 def test_a_time_is_said_in_two_units(seconds: float, said: str) -> None:
     assert course_page.clock(seconds) == said
+
+
+def fails(run: Course) -> Course:
+    """The same run, stopped by the gate of its second phase."""
+    last = run.legs[1]
+    findings = (replace(last.findings[0], state="fail", sentence="It lost 3 <b>."),)
+    last = replace(last, state="fail", opens=False, findings=findings, report="r/a b/report.html")
+    return replace(run, state="fail", legs=(run.legs[0], last))
+
+
+def test_a_run_that_is_stopped_says_why_and_what_to_do(run: Course) -> None:
+    html = course_page.render(fails(run))
+    top = html[: html.index("Phases")]
+    assert "<li>It lost 3 &lt;b&gt;.</li>" in top
+    assert "Mend the recipe and run the same command: one is kept." in top
+    assert '<a href="r/a%20b/report.html">' in html
+    assert course_page.markdown(fails(run)).splitlines()[2:5] == [
+        "- It lost 3 <b>.",
+        "",
+        "Mend the recipe and run the same command: one is kept.",
+    ]
+
+
+def test_no_more_than_four_reasons_stand_under_the_heading(run: Course) -> None:
+    stopped = fails(run)
+    last = replace(stopped.legs[1], findings=stopped.legs[1].findings * 6)
+    said = course_page.reasons(replace(stopped, legs=(run.legs[0], last)))
+    assert said == ["It lost 3 <b>."] * 4 + ["And 2 more below."]
+
+
+def test_a_gate_that_cannot_decide_does_not_ask_for_another_recipe(run: Course) -> None:
+    last = fails(run).legs[1]
+    doubted = replace(last, findings=(replace(last.findings[0], state="unclear"),))
+    waits = replace(run, state="unclear", legs=(run.legs[0], doubted))
+    assert "more items" in course_page.next_step(waits)
+    lacks = replace(waits, legs=(run.legs[0], replace(last, findings=())))
+    assert "not measured" in course_page.next_step(lacks)
+    assert course_page.next_step(run) == ""
+    assert course_page.reasons(run) == []
+
+
+def test_a_run_that_passed_says_what_it_forgot_most(run: Course) -> None:
+    first, last = run.matrix.rows
+    lost = [
+        replace(cell, change="forgot", delta=0.1 * place, margin=0.02)
+        for place, cell in enumerate(last.cells)
+    ]
+    matrix = replace(run.matrix, rows=(first, replace(last, cells=tuple(lost))))
+    said = course_page.price(replace(run, matrix=matrix))
+    worst = run.matrix.domains[-1]
+    most = 0.1 * (len(lost) - 1)
+    assert said.startswith(f"Largest forgetting at the end: {worst} +{most:.3f} ")
+    kept = [replace(cell, change="kept") for cell in last.cells]
+    matrix = replace(run.matrix, rows=(first, replace(last, cells=tuple(kept))))
+    assert course_page.price(replace(run, matrix=matrix)) == "No forgetting seen at the end."
