@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pyr import content
 from pyr.report import figures, words
-from pyr.report.forgetting import METRIC, Matrix
+from pyr.report.forgetting import METRIC, Cell, Matrix
 from pyr.report.words import harmless
 from pyr.training.course import Course
 
@@ -150,11 +150,15 @@ def markdown(course: Course) -> str:
 def _matrix_lines(matrix: Matrix) -> Iterator[str]:
     yield "Bits per byte after each phase; in brackets the change from the best phase before it."
     yield ""
-    yield "| after | " + " | ".join(matrix.domains) + " |"
-    yield "|---|" + "---:|" * len(matrix.domains)
-    for row in matrix.rows:
-        shown = []
-        for cell in row.cells:
-            since = f" ({words.signed(cell.delta)})" if cell and cell.delta is not None else ""
-            shown.append(f"{words.number(cell.value)}{since}" if cell else "-")
-        yield f"| {row.phase} | " + " | ".join(shown) + " |"
+    yield "| text set | " + " | ".join(row.phase or row.name for row in matrix.rows) + " |"
+    yield "|---|" + "---:|" * len(matrix.rows)
+    for place, domain in enumerate(matrix.domains):
+        cells = [row.cells[place] for row in matrix.rows]
+        yield f"| {domain} | " + " | ".join(map(_cell, cells)) + " |"
+
+
+def _cell(cell: Cell | None) -> str:
+    if cell is None:
+        return "-"
+    since = f" ({words.signed(cell.delta)})" if cell.delta is not None else ""
+    return f"{words.number(cell.value)}{since}"

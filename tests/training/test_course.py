@@ -137,3 +137,15 @@ def test_a_run_that_passed_says_what_it_forgot_most(run: Course) -> None:
     kept = [replace(cell, change="kept") for cell in last.cells]
     matrix = replace(run.matrix, rows=(first, replace(last, cells=tuple(kept))))
     assert course_page.price(replace(run, matrix=matrix)) == "No forgetting seen at the end."
+
+
+def test_the_forgetting_table_has_a_column_a_phase_and_a_row_a_text_set(run: Course) -> None:
+    for page in (course_page.render(run), course_page.markdown(run)):
+        table = page[page.rindex("text set") - 2 :]
+        heads = [table.index(phase) for phase in ("one", "two")]
+        assert heads == sorted(heads)
+    lines = course_page.markdown(run).splitlines()
+    assert "| text set | one | two |" in lines
+    assert [line.split(" | ")[0][2:] for line in lines[-len(run.matrix.domains) :]] == [
+        *run.matrix.domains
+    ]
