@@ -2,24 +2,30 @@
 
 A cell is compared, document by document, with the best checkpoint before it on the same documents:
 forgetting as in Chaudhry et al. 2018, arXiv 1801.10112, in bits a byte. Runs of different suites
-take part as long as they asked the same documents.
+take part as long as they asked the same documents. A matrix is many tests, so a change is said
+where Benjamini & Hochberg 1995 finds it among all of them, and where it is large enough to matter.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import pandas as pd
 
-from pyr.compare import OTHER_DOCUMENTS, averaged, compare, training
+from pyr.compare import OTHER_DOCUMENTS, averaged, benjamini_hochberg, compare, training
 from pyr.schema import Comparison, Run
 from pyr.store import Results
 
 METRIC = "bits_per_byte"
 ROWS_SHOWN = 40
+FALSE_DISCOVERY_RATE = 0.05
+"""At 5% a change that is said also has a 95% interval that leaves zero out."""
+SMALLEST = 0.005
+"""Bits a byte; a smaller change is not worth a word, however sure it is."""
 Change = Literal["first", "forgot", "learnt", "kept", "not compared"]
 
 
@@ -31,10 +37,19 @@ class Cell:
     change: Change
     delta: float | None
     """Against the best checkpoint before it; above zero is forgetting."""
-    margin: float | None
-    """Half of the 95% interval of that, paired over documents."""
+    low: float | None
+    high: float | None
+    """The two-sided 95% interval of that, paired over documents."""
+    p: float | None
     best: str
     """The checkpoint that was best before."""
+
+    @property
+    def margin(self) -> float | None:
+        """How far the interval reaches on its wider side."""
+        if self.delta is None or self.low is None or self.high is None:
+            return None
+        return max(self.high - self.delta, self.delta - self.low)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +163,23 @@ def _rows(held: Sequence[Results], domains: Sequence[str], candidate: Results) -
                 cells=tuple(cells),
             )
         )
-    return rows
+    return _said(rows)
+
+
+def _said(rows: Sequence[Row]) -> list[Row]:
+    """The rows with a word for every change that stands out among all of the matrix."""
+    tested = [cell.p if cell else None for row in rows for cell in row.cells]
+    real = iter(benjamini_hochberg(tested, FALSE_DISCOVERY_RATE))
+    return [
+        dataclasses.replace(row, cells=tuple(_named(cell, next(real)) for cell in row.cells))
+        for row in rows
+    ]
+
+
+def _named(cell: Cell | None, real: bool) -> Cell | None:
+    if cell is None or cell.delta is None or not real or abs(cell.delta) < SMALLEST:
+        return cell
+    return dataclasses.replace(cell, change="forgot" if cell.delta > 0 else "learnt")
 
 
 def _cells(
@@ -167,7 +198,7 @@ def _cells(
             cells.append(None)
             continue
         if domain not in best:
-            cells.append(Cell(known.candidate.value, "first", None, None, ""))
+            cells.append(Cell(known.candidate.value, "first", None, None, None, None, ""))
             continue
         place = best[domain][1]
         if place not in against:
@@ -179,9 +210,9 @@ def _cells(
 
 def _cell(value: float, row: Comparison, best: str) -> Cell:
     if row.delta is None or row.low is None or row.high is None or OTHER_DOCUMENTS in row.note:
-        return Cell(value, "not compared", None, None, best)
-    change: Change = "forgot" if row.low > 0 else "learnt" if row.high < 0 else "kept"
-    return Cell(value, change, row.delta.value, (row.high - row.low) / 2, best)
+        return Cell(value, "not compared", None, None, None, None, best)
+    p = None if row.p is None or math.isnan(row.p) else row.p
+    return Cell(value, "kept", row.delta.value, row.low, row.high, p, best)
 
 
 def _shown(rows: Sequence[Row]) -> list[Row]:

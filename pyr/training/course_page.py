@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from pyr import content
-from pyr.report import figures, words
+from pyr.report import figures, forgetting, words
 from pyr.report.forgetting import METRIC, Cell, Matrix
 from pyr.report.words import harmless
 from pyr.training.course import Course
@@ -13,6 +14,8 @@ from pyr.training.course import Course
 HELD_OUT = "held_out_"
 TEMPLATE = "reports/templates/course.html.j2"
 REASONS_SHOWN = 4
+SAID = {"forgot": "worse", "learnt": "better"}
+"""A change as the pages word it."""
 _HEADLINES = {
     "pass": "{recipe} passed all its gates.",
     "fail": "{recipe} was stopped by the gate of {last}.",
@@ -64,9 +67,48 @@ def price(course: Course) -> str:
     lost = [(cell.delta, name, cell) for name, cell in cells if cell and cell.change == "forgot"]
     if not lost:
         return "No forgetting seen at the end."
-    delta, name, cell = max(lost, key=lambda each: each[0] or 0.0)
-    since = f"{words.signed(delta, 3)} {words.PLUS_MINUS}{words.margin(cell.margin)}"
-    return f"Largest forgetting at the end: {name} {since} bits/byte."
+    _, name, cell = max(lost, key=lambda each: each[0] or 0.0)
+    return f"Largest forgetting at the end: {name} {delta(cell)} {spread(cell)} bits/byte."
+
+
+def delta(cell: Cell) -> str:
+    """The change of a cell, with its sign."""
+    return words.signed(cell.delta, _places(cell))
+
+
+def spread(cell: Cell) -> str:
+    """The 95% interval of a change: its half width where both sides agree to 10%, else its ends."""
+    if cell.delta is None or cell.low is None or cell.high is None:
+        return ""
+    sides, places = (cell.delta - cell.low, cell.high - cell.delta), _places(cell)
+    if not math.isfinite(sum(sides)):
+        return ""
+    if max(sides) <= 1.1 * min(sides):
+        return f"{words.PLUS_MINUS}{words.number(max(sides), places)}"
+    return f"({words.signed(cell.low, places)} to {words.signed(cell.high, places)})"
+
+
+def _places(cell: Cell) -> int:
+    """Three decimals, or as many as the interval needs not to be a false 0.000."""
+    return max(3, len(words.margin(cell.margin).partition(".")[2]))
+
+
+def allowances(course: Course) -> dict[tuple[str, str], float]:
+    """By phase and text set how much its gate lets it lose, in bits per byte."""
+    return {
+        (leg.phase, each.measure.removesuffix(f"/{METRIC}")): float(each.rule.split()[1])
+        for leg in course.legs
+        for each in leg.findings
+        if each.rule.startswith("not_worse_by ") and each.measure.endswith(f"/{METRIC}")
+    }
+
+
+def tone(cell: Cell, allowed: float | None) -> str:
+    """How the page marks a cell: ``worse`` only beyond what the gate allows."""
+    if cell.change == "forgot":
+        beyond = allowed is not None and cell.delta is not None and cell.delta > allowed
+        return "worse" if beyond else "lost"
+    return "better" if cell.change == "learnt" else ""
 
 
 def render(course: Course) -> str:
@@ -78,6 +120,9 @@ def render(course: Course) -> str:
         "count": words.count,
         "large": words.large,
         "clock": clock,
+        "delta": delta,
+        "spread": spread,
+        "tone": tone,
     }
     clean = harmless(course)
     html: str = content.template(content.path(TEMPLATE), filters).render(
@@ -86,6 +131,10 @@ def render(course: Course) -> str:
         reasons=reasons(clean),
         next_step=next_step(clean),
         price=price(clean),
+        allowances=allowances(clean),
+        said=SAID,
+        smallest=forgetting.SMALLEST,
+        discovery=forgetting.FALSE_DISCOVERY_RATE,
         loss_chart=loss_chart(clean),
         charts=list(charts(clean)),
     )
@@ -160,5 +209,5 @@ def _matrix_lines(matrix: Matrix) -> Iterator[str]:
 def _cell(cell: Cell | None) -> str:
     if cell is None:
         return "-"
-    since = f" ({words.signed(cell.delta)})" if cell.delta is not None else ""
+    since = f" ({delta(cell)})" if cell.delta is not None else ""
     return f"{words.number(cell.value)}{since}"

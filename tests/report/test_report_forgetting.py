@@ -10,7 +10,7 @@ from factories_report import a_run, results, rows
 
 from pyr.compare import compare
 from pyr.report import outline, page
-from pyr.report.forgetting import ROWS_SHOWN, matrix, relatives
+from pyr.report.forgetting import ROWS_SHOWN, Cell, Row, _said, matrix, relatives
 from pyr.store import Results
 
 DOMAINS = ("held_out_base-1", "held_out_base-2")
@@ -59,9 +59,33 @@ def test_what_the_second_phase_forgot_is_said_with_its_interval(way: list[Result
     assert first.best == "tiny-base-1-100"
     [row] = [r for r in compare(way[-1], way[1]) if r.task == DOMAINS[0]]
     assert first.delta == pytest.approx(row.delta.value) == pytest.approx(0.3)
-    assert first.margin == pytest.approx((row.high - row.low) / 2)
+    assert (first.low, first.high) == (row.low, row.high)
     assert [each.is_last_of_phase for each in found.rows] == [False, True, True]
     assert [cell.change for cell in found.rows[0].cells] == ["first", "first"]
+
+
+def test_the_margin_of_a_skewed_interval_is_its_wider_side() -> None:
+    assert Cell(1.0, "forgot", 0.45, 0.42, 0.56, 0.001, "").margin == pytest.approx(0.11)
+    assert Cell(1.0, "first", None, None, None, None, "").margin is None
+
+
+def test_a_change_too_small_to_matter_gets_no_word_however_sure(way: list[Results]) -> None:
+    after = checkpoint("base-2", 300, (1.004, 1.094))
+    small, large = matrix(after, way).rows[-1].cells
+    assert small.p < 1e-6
+    assert (small.delta, small.change) == (pytest.approx(0.004), "kept")
+    assert (large.delta, large.change) == (pytest.approx(-0.006), "learnt")
+
+
+def test_a_change_must_stand_out_among_all_of_the_matrix() -> None:
+    def row(*p: float | None) -> Row:
+        cells = tuple(Cell(1.0, "kept", 0.1, 0.01, 0.19, each, "before") for each in p)
+        return Row("a", "a", is_last_of_phase=True, is_candidate=False, cells=(None, *cells))
+
+    # Benjamini and Hochberg at 5% of four: 0.0125, 0.025, 0.0375, 0.05.
+    said = _said([row(0.01, 0.024), row(0.04, 0.9, None)])
+    words = [cell.change for each in said for cell in each.cells if cell]
+    assert words == ["forgot", "forgot", "kept", "kept", "kept"]
 
 
 def test_a_phase_that_counts_no_tokens_stands_behind_the_one_before_it(way: list[Results]) -> None:

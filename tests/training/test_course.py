@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pyr.compare import compare
+from pyr.report.forgetting import Cell
 from pyr.training import course, course_page, recipe
 from pyr.training.course import Course
 from pyr.training.curriculum import Outcome
@@ -126,7 +128,7 @@ def test_a_gate_that_cannot_decide_does_not_ask_for_another_recipe(run: Course) 
 def test_a_run_that_passed_says_what_it_forgot_most(run: Course) -> None:
     first, last = run.matrix.rows
     lost = [
-        replace(cell, change="forgot", delta=0.1 * place, margin=0.02)
+        replace(cell, change="forgot", delta=0.1 * place, low=-0.02, high=0.1 * place)
         for place, cell in enumerate(last.cells)
     ]
     matrix = replace(run.matrix, rows=(first, replace(last, cells=tuple(lost))))
@@ -149,3 +151,36 @@ def test_the_forgetting_table_has_a_column_a_phase_and_a_row_a_text_set(run: Cou
     assert [line.split(" | ")[0][2:] for line in lines[-len(run.matrix.domains) :]] == [
         *run.matrix.domains
     ]
+
+
+def cell(delta: float, low: float, high: float, change: str = "forgot") -> Cell:
+    return Cell(2.0, change, delta, low, high, 0.001, "one")
+
+
+@pytest.mark.parametrize(
+    ("known", "change", "said"),
+    [
+        (cell(0.09, 0.07, 0.11), "+0.090", "\u00b10.020"),
+        (cell(0.452, 0.418, 0.564), "+0.452", "(+0.418 to +0.564)"),
+        (cell(-0.00019, -0.0003, -0.0001), "-0.0002", "(-0.0003 to -0.0001)"),
+        (cell(0.1, -math.inf, math.inf), "+0.100", ""),
+    ],
+)
+def test_an_interval_has_a_half_width_only_where_its_sides_agree(
+    known: Cell, change: str, said: str
+) -> None:
+    assert (course_page.delta(known), course_page.spread(known)) == (change, said)
+
+
+def test_a_loss_is_marked_as_worse_only_beyond_what_the_gate_allows(run: Course) -> None:
+    lost = cell(0.09, 0.07, 0.11)
+    assert course_page.tone(lost, 0.05) == "worse"
+    assert course_page.tone(lost, 0.1) == course_page.tone(lost, None) == "lost"
+    assert course_page.tone(cell(-0.1, -0.2, 0, "learnt"), None) == "better"
+    assert course_page.tone(cell(0.1, -0.2, 0.4, "kept"), 0.0) == ""
+    rule = replace(
+        run.legs[1].findings[0], rule="not_worse_by 0.05", measure="held_out_one/bits_per_byte"
+    )
+    other = replace(rule, measure="pyr_pairs/acc")
+    legs = (run.legs[0], replace(run.legs[1], findings=(rule, other)))
+    assert course_page.allowances(replace(run, legs=legs)) == {("two", "held_out_one"): 0.05}
