@@ -1,7 +1,8 @@
 """The charts of the page, drawn by matplotlib as SVG that lives inside HTML.
 
 Colours are the page's own (CSS variables), so that a chart follows light and dark; text stays
-text; and the same data gives the same bytes. Every chart is told again by a table of the page.
+text; and the same data gives the same bytes. Every chart is told again by a table of the page or by
+the sentence under it.
 """
 
 from __future__ import annotations
@@ -105,9 +106,17 @@ class Span:
 
 
 def over_phases(
-    points: Sequence[Point], spans: Sequence[Span], *, name: str, wide: bool = False
+    points: Sequence[Point],
+    spans: Sequence[Span],
+    *,
+    name: str,
+    wide: bool = False,
+    chance: float | None = None,
 ) -> str:
-    """A value over training tokens with its 95% band, the phases shaded in turn and named."""
+    """A value over training tokens with its 95% band, the phases shaded in turn and named.
+
+    A point that lies no farther than the one before it (no tokens were counted) is a ring.
+    """
     with _drawing(9.6 if wide else 4.6, 2.5) as (figure, axes):
         whole = max([span.end for span in spans], default=0) or 1
         for number_, span in enumerate(spans):
@@ -122,6 +131,11 @@ def over_phases(
         axes.fill_between(xs, low, high, color=_ACCENT, alpha=0.16, linewidth=0)
         dots, thickness = ("", 1.4) if wide else ("o", 1.8)
         axes.plot(xs, values, color=_ACCENT, linewidth=thickness, marker=dots, markersize=3.2)
+        still = [place for place in range(1, len(xs)) if xs[place] == xs[place - 1]]
+        ring, ys = [xs[place] for place in still], [values[place] for place in still]
+        axes.plot(ring, ys, "o", color=_ACCENT, markersize=7.5, fillstyle="none", clip_on=False)
+        if chance is not None:
+            _level(axes, chance, style=":")
         axes.set_xlim(0, whole * 1.02)
         axes.xaxis.set_major_formatter(lambda x, _: large(x))
         axes.set_xlabel("training tokens")

@@ -48,7 +48,7 @@ def follow(results: Sequence[Results]) -> Trails:
     placed = [(x, each) for each in once.values() if (x := _place(each.run, axis)) is not None]
     left_out = [each.run.id for each in once.values() if _place(each.run, axis) is None]
     points: dict[str, list[Point]] = {}
-    for x, each in sorted(placed, key=lambda pair: (pair[0], pair[1].run.id)):
+    for x, each in sorted(placed, key=_when):
         for name, point in _points(x, each):
             points.setdefault(name, []).append(point)
     long_enough = {name: tuple(way) for name, way in points.items() if len(way) >= 3}
@@ -57,6 +57,12 @@ def follow(results: Sequence[Results]) -> Trails:
 
 def _place(run: Run, axis: Axis) -> int | None:
     return run.checkpoint.tokens if axis == "tokens" else run.checkpoint.step
+
+
+def _when(placed: tuple[int, Results]) -> tuple[int, str, str]:
+    # A phase of preferences counts no tokens: it comes behind the one that it started from.
+    x, results = placed
+    return (x, results.run.started, results.run.id)
 
 
 def _points(x: int, results: Results) -> list[tuple[str, Point]]:

@@ -13,13 +13,14 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
+from pyr.compare import chances, compare
 from pyr.gate import read_verdict
 from pyr.report import forgetting
 from pyr.report.forgetting import Matrix
 from pyr.report.outline import finding_rank
 from pyr.report.trail import Point, follow
 from pyr.schema import Finding, State
-from pyr.store import Store
+from pyr.store import Results, Store
 from pyr.training import checkpoints
 from pyr.training.recipe import Curriculum
 from pyr.training.watch import LOG, read_log
@@ -70,6 +71,8 @@ class Course:
     """What was forgotten; None before the second phase."""
     trails: dict[str, tuple[Point, ...]] = field(default_factory=dict)
     """Every task's main measures over the legs."""
+    chances: dict[str, float] = field(default_factory=dict)
+    """What guessing would score, by measure, where the items' choices are known."""
 
     @property
     def tokens(self) -> int:
@@ -94,7 +97,12 @@ def collect(curriculum: Curriculum, outcome: Outcome, output: Path, store: Store
         legs=legs,
         matrix=forgetting.matrix(results[-1], results[:-1]) if results else None,
         trails=follow(results).points,
+        chances=_chances(results[-1], store) if results else {},
     )
+
+
+def _chances(results: Results, store: Store) -> dict[str, float]:
+    return chances(store.documents(results.run), compare(results, None))
 
 
 def _legs(curriculum: Curriculum, passages: Sequence[Passage], output: Path) -> Iterator[Leg]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from pyr import content
 from pyr.report import figures, forgetting, words
@@ -147,20 +148,40 @@ def spans(course: Course) -> list[figures.Span]:
     return [span for span in found if span.end > span.begin]
 
 
-def loss_chart(course: Course) -> str:
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A drawn chart, and the words that say the same."""
+
+    name: str
+    svg: str
+    says: str
+
+
+def loss_chart(course: Course) -> Chart | None:
     """The loss over training tokens, phase by phase; preferences have a loss of another kind."""
-    points = [point for leg in course.legs if leg.stage != "dpo" for point in leg.losses]
-    return figures.over_phases(points, spans(course), name="loss", wide=True) if points else ""
+    legs = [leg for leg in course.legs if leg.stage != "dpo" and leg.losses]
+    if not legs:
+        return None
+    points = [point for leg in legs for point in leg.losses]
+    ends = [(leg.phase, leg.losses[0].value, leg.losses[-1].value) for leg in legs]
+    says = [f"{name} {words.number(first)} to {words.number(last)}" for name, first, last in ends]
+    svg = figures.over_phases(points, spans(course), name="loss", wide=True)
+    return Chart("Training loss, nats a token", svg, f"{', '.join(says)}; less is better.")
 
 
-def charts(course: Course) -> Iterator[tuple[str, str]]:
-    """Name and drawing of every measure that has three points: held-out documents first."""
+def charts(course: Course) -> Iterator[Chart]:
+    """Every measure that has three points: held-out documents first."""
     names = sorted(course.trails, key=lambda name: (not name.startswith(HELD_OUT), name))
     for name in names:
         task, _, metric = name.partition("/")
         if task == "health" or metric not in (METRIC, "acc"):
             continue
-        yield name, figures.over_phases(course.trails[name], spans(course), name=name)
+        trail, chance = course.trails[name], course.chances.get(name)
+        levels = [f"{each.phase or each.checkpoint} {words.number(each.value)}" for each in trail]
+        better = "less is better" if metric == METRIC else "more is better"
+        guessed = f"; guessing {words.number(chance)}, dotted" if chance is not None else ""
+        svg = figures.over_phases(trail, spans(course), name=name, chance=chance)
+        yield Chart(name, svg, f"{', '.join(levels)}; {better}{guessed}.")
 
 
 def clock(seconds: float) -> str:

@@ -67,3 +67,13 @@ def test_a_chart_takes_its_colours_from_the_page_and_is_the_same_every_time() ->
 def test_a_word_the_font_lacks_does_not_disturb_a_chart() -> None:
     drawn = figures.tokenizer_bars({"\u65e5\u672c <b>": {"this model": 3.1, "gpt2": 1.2}})
     assert "\u65e5\u672c &lt;b&gt;" in drawn
+
+
+def test_a_chart_over_phases_draws_chance_and_rings_for_phases_without_tokens() -> None:
+    spans = [figures.Span("one", 0, 10), figures.Span("two", 10, 20)]
+    way = [Point(x, value, 0.01, "c", "p") for x, value in ((10, 0.4), (20, 0.5), (20, 0.6))]
+    plain = figures.over_phases(way[:2], spans, name="a")
+    assert figures.over_phases(way[:2], spans, name="a", chance=0.45).count("<path") > plain.count(
+        "<path"
+    )
+    assert figures.over_phases(way, spans, name="a").count("<use") > plain.count("<use") + 1

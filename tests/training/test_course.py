@@ -11,6 +11,7 @@ import pytest
 
 from pyr.compare import compare
 from pyr.report.forgetting import Cell
+from pyr.report.trail import Point
 from pyr.training import course, course_page, recipe
 from pyr.training.course import Course
 from pyr.training.curriculum import Outcome
@@ -184,3 +185,22 @@ def test_a_loss_is_marked_as_worse_only_beyond_what_the_gate_allows(run: Course)
     other = replace(rule, measure="pyr_pairs/acc")
     legs = (run.legs[0], replace(run.legs[1], findings=(rule, other)))
     assert course_page.allowances(replace(run, legs=legs)) == {("two", "held_out_one"): 0.05}
+
+
+def point(phase: str, x: int, value: float) -> Point:
+    return Point(x, value, 0.01, f"toy-{phase}", phase)
+
+
+def test_a_chart_says_in_words_what_it_draws(run: Course) -> None:
+    trail = (point("one", 10, 0.4), point("two", 20, 0.55), point("dpo", 20, 0.47))
+    trails = {"pyr_pairs/acc": trail, "health/loss": trail}
+    [drawn] = course_page.charts(replace(run, trails=trails, chances={"pyr_pairs/acc": 0.5}))
+    assert drawn.says == (
+        "one 0.400, two 0.550, dpo 0.470; more is better; guessing 0.500, dotted."
+    )
+    assert f"<small>{drawn.says}</small>" in course_page.render(
+        replace(run, trails=trails, chances={"pyr_pairs/acc": 0.5})
+    )
+    loss = course_page.loss_chart(run)
+    assert loss.says.startswith(f"one {run.legs[0].losses[0].value:.3f} to ")
+    assert loss.says.endswith("; less is better.")
