@@ -133,7 +133,8 @@ def over_phases(
         axes.plot(xs, values, color=_ACCENT, linewidth=thickness, marker=dots, markersize=3.2)
         still = [place for place in range(1, len(xs)) if xs[place] == xs[place - 1]]
         ring, ys = [xs[place] for place in still], [values[place] for place in still]
-        axes.plot(ring, ys, "o", color=_ACCENT, markersize=7.5, fillstyle="none", clip_on=False)
+        if still:
+            axes.plot(ring, ys, "o", color=_ACCENT, markersize=7.5, fillstyle="none", clip_on=False)
         if chance is not None:
             _level(axes, chance, style=":")
         axes.set_xlim(0, whole * 1.02)

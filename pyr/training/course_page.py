@@ -15,8 +15,8 @@ from pyr.training.course import Course
 HELD_OUT = "held_out_"
 TEMPLATE = "reports/templates/course.html.j2"
 REASONS_SHOWN = 4
-SAID = {"forgot": "worse", "learnt": "better"}
-"""A change as the pages word it."""
+SAID = {"forgot": "worse ", "learnt": "better "}
+"""A change as the page words it; what does not stand out has no word."""
 _HEADLINES = {
     "pass": "{recipe} passed all its gates.",
     "fail": "{recipe} was stopped by the gate of {last}.",
@@ -94,21 +94,20 @@ def _places(cell: Cell) -> int:
     return max(3, len(words.margin(cell.margin).partition(".")[2]))
 
 
-def allowances(course: Course) -> dict[tuple[str, str], float]:
-    """By phase and text set how much its gate lets it lose, in bits per byte."""
+def failures(course: Course) -> set[tuple[str, str]]:
+    """Phases and text sets where a rule of the phase's gate failed."""
     return {
-        (leg.phase, each.measure.removesuffix(f"/{METRIC}")): float(each.rule.split()[1])
+        (leg.phase, each.measure.removesuffix(f"/{METRIC}"))
         for leg in course.legs
         for each in leg.findings
-        if each.rule.startswith("not_worse_by ") and each.measure.endswith(f"/{METRIC}")
+        if each.state == "fail"
     }
 
 
-def tone(cell: Cell, allowed: float | None) -> str:
-    """How the page marks a cell: ``worse`` only beyond what the gate allows."""
+def tone(cell: Cell, failed: bool) -> str:
+    """How the page marks a cell: ``worse`` only where the gate did not allow it."""
     if cell.change == "forgot":
-        beyond = allowed is not None and cell.delta is not None and cell.delta > allowed
-        return "worse" if beyond else "lost"
+        return "worse" if failed else "lost"
     return "better" if cell.change == "learnt" else ""
 
 
@@ -132,7 +131,7 @@ def render(course: Course) -> str:
         reasons=reasons(clean),
         next_step=next_step(clean),
         price=price(clean),
-        allowances=allowances(clean),
+        failures=failures(clean),
         said=SAID,
         smallest=forgetting.SMALLEST,
         discovery=forgetting.FALSE_DISCOVERY_RATE,

@@ -173,18 +173,14 @@ def test_an_interval_has_a_half_width_only_where_its_sides_agree(
     assert (course_page.delta(known), course_page.spread(known)) == (change, said)
 
 
-def test_a_loss_is_marked_as_worse_only_beyond_what_the_gate_allows(run: Course) -> None:
+def test_a_loss_is_marked_as_worse_only_where_the_gate_failed_on_it(run: Course) -> None:
     lost = cell(0.09, 0.07, 0.11)
-    assert course_page.tone(lost, 0.05) == "worse"
-    assert course_page.tone(lost, 0.1) == course_page.tone(lost, None) == "lost"
-    assert course_page.tone(cell(-0.1, -0.2, 0, "learnt"), None) == "better"
-    assert course_page.tone(cell(0.1, -0.2, 0.4, "kept"), 0.0) == ""
-    rule = replace(
-        run.legs[1].findings[0], rule="not_worse_by 0.05", measure="held_out_one/bits_per_byte"
-    )
-    other = replace(rule, measure="pyr_pairs/acc")
-    legs = (run.legs[0], replace(run.legs[1], findings=(rule, other)))
-    assert course_page.allowances(replace(run, legs=legs)) == {("two", "held_out_one"): 0.05}
+    assert (course_page.tone(lost, True), course_page.tone(lost, False)) == ("worse", "lost")
+    assert course_page.tone(cell(-0.1, -0.2, 0, "learnt"), False) == "better"
+    assert course_page.tone(cell(0.1, -0.2, 0.4, "kept"), False) == ""
+    rule = replace(run.legs[1].findings[0], measure="held_out_one/bits_per_byte", state="fail")
+    legs = (run.legs[0], replace(run.legs[1], findings=(rule, replace(rule, state="pass"))))
+    assert course_page.failures(replace(run, legs=legs)) == {("two", "held_out_one")}
 
 
 def point(phase: str, x: int, value: float) -> Point:
