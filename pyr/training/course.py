@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -18,8 +18,9 @@ from pyr.gate import read_verdict
 from pyr.report import forgetting
 from pyr.report.forgetting import Matrix
 from pyr.report.outline import finding_rank
+from pyr.report.provenance import flat
 from pyr.report.trail import Point, follow
-from pyr.schema import Finding, State
+from pyr.schema import Finding, Run, State
 from pyr.store import Results, Store
 from pyr.training import checkpoints
 from pyr.training.recipe import Curriculum
@@ -30,6 +31,14 @@ if TYPE_CHECKING:
 
 _POINTS = 80
 """Of a phase's loss curve: each is the mean of the steps around it."""
+_STATED = {
+    "device": "evaluated on",
+    "dtype": "dtype",
+    "machine": "machine",
+    "python": "python",
+    "threads": "threads",
+}
+"""Keys of a run's environment, as the report words them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +61,11 @@ class Leg:
     run: str
     report: str
     """Its own report, from the folder of the run; empty where none was written."""
+    evaluated: str
+    """When that run ended."""
+    order: str
+    """sha256 of what the phase was asked to do, and of the weights that came of it."""
+    weights: str
     findings: tuple[Finding, ...]
     losses: tuple[Point, ...]
 
@@ -73,6 +87,8 @@ class Course:
     """Every task's main measures over the legs."""
     chances: dict[str, float] = field(default_factory=dict)
     """What guessing would score, by measure, where the items' choices are known."""
+    facts: tuple[tuple[str, str], ...] = ()
+    """Seed, dates, device and versions: a label and what is said of it."""
 
     @property
     def tokens(self) -> int:
@@ -88,7 +104,8 @@ class Course:
 def collect(curriculum: Curriculum, outcome: Outcome, output: Path, store: Store) -> Course:
     """The run that lies in `output`, as far as `outcome` says that it came."""
     results = [store.results(store.run(passage.run)) for passage in outcome.passages]
-    legs = tuple(_legs(curriculum, outcome.passages, output))
+    runs = [each.run for each in results]
+    legs = tuple(_legs(curriculum, zip(outcome.passages, runs, strict=True), output))
     return Course(
         recipe=curriculum.recipe.name,
         description=curriculum.recipe.description,
@@ -98,6 +115,7 @@ def collect(curriculum: Curriculum, outcome: Outcome, output: Path, store: Store
         matrix=forgetting.matrix(results[-1], results[:-1]) if results else None,
         trails=follow(results).points,
         chances=_chances(results[-1], store) if results else {},
+        facts=tuple(_facts(curriculum, runs)),
     )
 
 
@@ -105,8 +123,28 @@ def _chances(results: Results, store: Store) -> dict[str, float]:
     return chances(store.documents(results.run), compare(results, None))
 
 
-def _legs(curriculum: Curriculum, passages: Sequence[Passage], output: Path) -> Iterator[Leg]:
-    for passage in passages:
+def _facts(curriculum: Curriculum, runs: Sequence[Run]) -> Iterator[tuple[str, str]]:
+    """What the runs were measured with; where they differ, every value once."""
+    yield "seed of the recipe", str(curriculum.recipe.seed)
+    if not runs:
+        return
+    yield "evaluated", f"{runs[0].started} to {runs[-1].finished}"
+    yield "engine", _once(run.engine for run in runs)
+    stated = [flat(run.environment) for run in runs]
+    for key in dict.fromkeys(key for each in stated for key in each):
+        if key in _STATED or key.startswith("versions."):
+            label = _STATED.get(key, key.removeprefix("versions."))
+            yield label, _once(each.get(key, "") for each in stated)
+
+
+def _once(values: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(value for value in values if value))
+
+
+def _legs(
+    curriculum: Curriculum, passages: Iterable[tuple[Passage, Run]], output: Path
+) -> Iterator[Leg]:
+    for passage, run in passages:
         phase, folder = curriculum.phase(passage.phase), output / passage.phase
         final = checkpoints.final(folder)
         assert final is not None
@@ -126,6 +164,9 @@ def _legs(curriculum: Curriculum, passages: Sequence[Passage], output: Path) -> 
             opens=passage.opens,
             run=passage.run,
             report=_from(output, passage.report) if passage.report else "",
+            evaluated=run.finished,
+            order=str(about.get("digest", "")),
+            weights=run.checkpoint.digests.get("weights", ""),
             findings=tuple(sorted(verdict.findings, key=finding_rank)),
             losses=tuple(_thinned(lines, phase.name)),
         )

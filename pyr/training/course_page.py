@@ -10,7 +10,7 @@ from pyr import content
 from pyr.report import figures, forgetting, words
 from pyr.report.forgetting import METRIC, Cell, Matrix
 from pyr.report.words import harmless
-from pyr.training.course import Course
+from pyr.training.course import Course, Leg
 
 HELD_OUT = "held_out_"
 TEMPLATE = "reports/templates/course.html.j2"
@@ -200,12 +200,11 @@ def markdown(course: Course) -> str:
     lines += [
         f"{words.large(course.tokens)} training tokens, {clock(course.seconds)} of training steps.",
         "",
-        "| phase | kind | tokens | steps | tokens/s | verdict |",
+        "| phase | kind | tokens | steps | tokens/s, median step | verdict |",
         "|---|---|---:|---:|---:|---|",
     ]
     lines += [
-        f"| {leg.phase} | {leg.stage} | {words.large(leg.end - leg.begin)} | {leg.steps} "
-        f"| {leg.rate:,.0f} | {leg.state.upper()} |"
+        f"| {leg.phase} | {leg.stage} | {_speed(leg)} | {leg.state.upper()} |"
         for leg in course.legs
     ]
     for leg in course.legs:
@@ -213,7 +212,17 @@ def markdown(course: Course) -> str:
         lines += [f"- {each.state.upper()}: {each.sentence}" for each in leg.findings]
     if course.matrix:
         lines += ["", "## Forgetting", "", *_matrix_lines(course.matrix)]
+    lines += ["", "## Provenance", ""]
+    lines += [f"- {label}: {value}" for label, value in course.facts]
+    lines += [f"- run of {leg.phase}: `{leg.run}`" for leg in course.legs]
     return harmless("\n".join(lines) + "\n")
+
+
+def _speed(leg: Leg) -> str:
+    """Tokens, steps and tokens a second; preferences count no tokens."""
+    if leg.end == leg.begin:
+        return f"- | {leg.steps} | -"
+    return f"{words.large(leg.end - leg.begin)} | {leg.steps} | {leg.rate:,.0f}"
 
 
 def _matrix_lines(matrix: Matrix) -> Iterator[str]:

@@ -5,6 +5,7 @@ import math
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -149,9 +150,8 @@ def test_the_forgetting_table_has_a_column_a_phase_and_a_row_a_text_set(run: Cou
         assert heads == sorted(heads)
     lines = course_page.markdown(run).splitlines()
     assert "| text set | one | two |" in lines
-    assert [line.split(" | ")[0][2:] for line in lines[-len(run.matrix.domains) :]] == [
-        *run.matrix.domains
-    ]
+    table = lines[lines.index("| text set | one | two |") + 2 :][: len(run.matrix.domains)]
+    assert [line.split(" | ")[0][2:] for line in table] == [*run.matrix.domains]
 
 
 def cell(delta: float, low: float, high: float, change: str = "forgot") -> Cell:
@@ -200,3 +200,21 @@ def test_a_chart_says_in_words_what_it_draws(run: Course) -> None:
     loss = course_page.loss_chart(run)
     assert loss.says.startswith(f"one {run.legs[0].losses[0].value:.3f} to ")
     assert loss.says.endswith("; less is better.")
+
+
+def test_the_page_says_what_it_was_measured_on(run: Course) -> None:
+    facts = dict(run.facts)
+    assert facts["evaluated on"] == "cpu"
+    assert facts["pyr-lm"] == version("pyr-lm")
+    assert facts["seed of the recipe"].isdigit()
+    html, markdown = course_page.render(run), course_page.markdown(run)
+    for leg in run.legs:
+        assert leg.run in markdown[markdown.index("## Provenance") :]
+        assert f"<td>{leg.run}</td><td>{leg.evaluated}</td><td>{leg.order[:12]}</td>" in html
+        assert len(leg.order) == len(leg.weights) == 64
+    assert f"evaluated: {facts['evaluated']}" in markdown
+
+
+def test_a_phase_that_counts_no_tokens_has_no_speed(run: Course) -> None:
+    still = replace(run, legs=(run.legs[0], replace(run.legs[1], end=run.legs[1].begin)))
+    assert "| two | base | - | 12 | - | PASS |" in course_page.markdown(still)
