@@ -10,8 +10,10 @@ from pyr import content
 from pyr.report import figures, forgetting, words
 from pyr.report.forgetting import METRIC, Cell, Matrix
 from pyr.report.words import harmless
+from pyr.schema import Finding
 from pyr.training.course import Course, Leg
 
+HEALTH = "health/"
 HELD_OUT = "held_out_"
 TEMPLATE = "reports/templates/course.html.j2"
 REASONS_SHOWN = 4
@@ -120,6 +122,8 @@ def render(course: Course) -> str:
         "count": words.count,
         "large": words.large,
         "clock": clock,
+        "ruled": ruled,
+        "health": health,
         "delta": delta,
         "spread": spread,
         "tone": tone,
@@ -191,6 +195,28 @@ def clock(seconds: float) -> str:
     return f"{whole // 60} min {whole % 60:02d} s" if whole >= 60 else f"{whole} s"
 
 
+def ruled(leg: Leg) -> tuple[Finding, ...]:
+    """The findings to read one by one: all but the health checks that found nothing."""
+    return tuple(
+        each
+        for each in leg.findings
+        if each.state != "pass" or not each.measure.startswith(HEALTH) or each.observed is None
+    )
+
+
+def health(leg: Leg) -> str:
+    """Its health checks in one line; empty where it has none."""
+    known = [
+        each.observed
+        for each in leg.findings
+        if each.measure.startswith(HEALTH) and each.observed and math.isfinite(each.observed.value)
+    ]
+    if not known:
+        return ""
+    sound = sum(round(each.value * each.n) for each in known)
+    return f"Health: {sound} of {sum(each.n for each in known)} checks sound"
+
+
 def markdown(course: Course) -> str:
     """The same in Markdown: phases, verdicts, the forgetting matrix."""
     lines = [f"# {headline(course)}", ""]
@@ -209,7 +235,8 @@ def markdown(course: Course) -> str:
     ]
     for leg in course.legs:
         lines += ["", f"## {leg.phase}: {leg.state.upper()}", ""]
-        lines += [f"- {each.state.upper()}: {each.sentence}" for each in leg.findings]
+        lines += [f"- {each.state.upper()}: {each.sentence}" for each in ruled(leg)]
+        lines += [f"- {health(leg)}."] if health(leg) else []
     if course.matrix:
         lines += ["", "## Forgetting", "", *_matrix_lines(course.matrix)]
     lines += ["", "## Provenance", ""]

@@ -218,3 +218,31 @@ def test_the_page_says_what_it_was_measured_on(run: Course) -> None:
 def test_a_phase_that_counts_no_tokens_has_no_speed(run: Course) -> None:
     still = replace(run, legs=(run.legs[0], replace(run.legs[1], end=run.legs[1].begin)))
     assert "| two | base | - | 12 | - | PASS |" in course_page.markdown(still)
+
+
+def test_sound_health_checks_are_one_line(run: Course) -> None:
+    leg = run.legs[1]
+    checks = [each for each in leg.findings if each.measure.startswith("health/")]
+    count = sum(each.observed.n for each in checks)
+    assert len(checks) > 1
+    said = f"Health: {count} of {count} checks sound"
+    assert course_page.health(leg) == said
+    for page in (course_page.render(run), course_page.markdown(run)):
+        assert said in page
+        assert checks[0].sentence not in page
+
+
+def test_a_broken_health_check_stands_by_itself(run: Course) -> None:
+    leg = run.legs[1]
+    [place, check] = next(
+        (place, each)
+        for place, each in enumerate(leg.findings)
+        if each.measure.startswith("health/")
+    )
+    broken = replace(check, state="fail", observed=replace(check.observed, value=0.0))
+    findings = (*leg.findings[:place], broken, *leg.findings[place + 1 :])
+    leg = replace(leg, findings=findings)
+    assert broken in course_page.ruled(leg)
+    total = sum(each.observed.n for each in findings if each.measure.startswith("health/"))
+    left = total - check.observed.n
+    assert course_page.health(leg) == f"Health: {left} of {total} checks sound"
