@@ -219,8 +219,8 @@ def health(leg: Leg) -> str:
 
 def markdown(course: Course) -> str:
     """The same in Markdown: phases, verdicts, the forgetting matrix."""
-    lines = [f"# {headline(course)}", ""]
-    lines += [f"- {reason}" for reason in reasons(course)]
+    why = [f"- {reason}" for reason in reasons(course)]
+    lines = [f"# {headline(course)}", *(["", *why] if why else [])]
     lines += [line for said in (next_step(course), price(course)) if said for line in ("", said)]
     lines += ["", course.description, ""]
     lines += [
