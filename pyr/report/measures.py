@@ -2,7 +2,8 @@
 
 The word is the only judgement made here: a difference is called better or worse when
 Benjamini-Hochberg at a false discovery rate of 10% over all compared measures rejects "no
-difference" (Benjamini and Hochberg 1995); the gate's own rules stand apart from it.
+difference" (Benjamini and Hochberg 1995); the gate's own rules stand apart from it. "No change
+seen" is said only where a change that matters would have been seen.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from pyr.compare import Mark, Reliability, benjamini_hochberg, interval
 from pyr.probes.style import FEATURES
@@ -20,22 +21,28 @@ from pyr.schema import Better, Comparison, Estimate, State, Verdict
 
 FALSE_DISCOVERY_RATE = 0.10
 CONFIDENCE = 0.95
+MATTERS = 0.1
+"""Without a rule's margin: what matters of a fraction, and as a share of any other score."""
 
 Kind = Literal["task", "tokenizer", "throughput", "health", "condition", "described", "reference"]
 """``reference``: a score of something else, put beside for orientation (another tokenizer);
 ``condition``, ``described``: numbers of which neither side is the better one."""
-Word = Literal["worse", "missing", "better", "cannot tell", "no change seen", "new", "not compared"]
-
-JUDGED: tuple[Kind, ...] = ("task", "tokenizer", "throughput")
-_ORDER: tuple[Word, ...] = (
+Word = Literal[
     "worse",
     "missing",
     "better",
+    "not proven",
     "cannot tell",
     "no change seen",
-    "new",
+    "not judged",
     "not compared",
-)
+]
+"""In the order of a report. ``not proven``: the measure's own interval leaves zero out, but among
+so many measures that may be chance. ``cannot tell``: the interval is too wide, or there is none.
+``not judged``: nothing was tested, as neither side is the better one, or it is not the model's."""
+
+JUDGED: tuple[Kind, ...] = ("task", "tokenizer", "throughput")
+_ORDER: tuple[Word, ...] = get_args(Word)
 _GRAVITY: dict[State | None, int] = {"fail": 0, "unclear": 1, "pass": 2, None: 3}
 _MAIN_METRICS = (
     "acc_norm",
@@ -93,8 +100,7 @@ class Measure:
     @property
     def fraction(self) -> bool:
         """True if it lives between 0 and 1, so that measures of its kind share a scale."""
-        known = [each.value for each in (self.candidate, self.baseline) if each is not None]
-        return self.better == "higher" and not self.unit and all(0 <= value <= 1 for value in known)
+        return _is_fraction(self)
 
 
 def collect(
@@ -128,7 +134,7 @@ def collect(
             p=each.p,
             paired=each.paired,
             note=each.note,
-            word=_word(each, found.get(each.measure, False)),
+            word=_word(each, found.get(each.measure), rules, limits),
             rule=rules.get(each.measure),
             limit=limits.get(each.measure),
             chance=chances.get(each.measure),
@@ -211,17 +217,54 @@ def _main_metrics(comparisons: Sequence[Comparison], rules: Mapping[str, State])
     return {each.task: each.metric for each in best}
 
 
-def _word(comparison: Comparison, real: bool) -> Word:
+def _word(
+    comparison: Comparison,
+    real: bool | None,
+    rules: Mapping[str, State],
+    limits: Mapping[str, float],
+) -> Word:
+    """real: whether "no difference" was rejected; None where that was not asked."""
     if comparison.candidate is None:
         return "missing"
-    if comparison.delta is None:
+    delta, p = comparison.delta, comparison.p
+    if delta is None:
         return "not compared" if comparison.baseline is None else "cannot tell"
-    if comparison.p is None or math.isnan(comparison.p):
-        return "no change seen" if comparison.delta.value == 0 else "cannot tell"
-    if not real:
+    if real is None:
+        return "not judged"
+    if p is None or math.isnan(p):
+        return "no change seen" if delta.value == 0 else "cannot tell"
+    if real:
+        rose = delta.value > 0
+        return "better" if rose == (comparison.better == "higher") else "worse"
+    return _unproven(comparison, rules, limits)
+
+
+def _unproven(
+    comparison: Comparison, rules: Mapping[str, State], limits: Mapping[str, float]
+) -> Word:
+    """The word for a difference that may be chance: how much of one would have been seen?"""
+    if comparison.low is None or comparison.high is None:
         return "no change seen"
-    rose = comparison.delta.value > 0
-    return "better" if rose == (comparison.better == "higher") else "worse"
+    if comparison.low > 0 or comparison.high < 0:
+        return "not proven"
+    name = comparison.measure
+    undecided = name in limits and rules.get(name) == "unclear"
+    wide = (comparison.high - comparison.low) / 2 > limits.get(name, _matters(comparison))
+    return "cannot tell" if undecided or wide else "no change seen"
+
+
+def _matters(comparison: Comparison) -> float:
+    """The change that matters where no rule says so: `MATTERS`, in the measure's own unit."""
+    if _is_fraction(comparison):
+        return MATTERS
+    known = comparison.baseline or comparison.candidate
+    return MATTERS * abs(known.value) if known else MATTERS
+
+
+def _is_fraction(measure: Measure | Comparison) -> bool:
+    """True if it lives between 0 and 1, so that measures of its kind share a scale."""
+    known = [each.value for each in (measure.candidate, measure.baseline) if each is not None]
+    return measure.better == "higher" and not measure.unit and all(0 <= v <= 1 for v in known)
 
 
 def _rank(measure: Measure) -> tuple[int, int, bool, float, str, str]:

@@ -7,12 +7,13 @@ report's text holds no control codes (`words.harmless`). Colour only repeats wha
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import get_args
 
 from rich.console import Console
 from rich.text import Text
 
 from pyr.report import words
-from pyr.report.measures import JUDGED, Measure
+from pyr.report.measures import JUDGED, Measure, Word
 from pyr.report.outline import Report, title
 from pyr.schema import Finding
 
@@ -27,6 +28,7 @@ _STYLES = {
     "unclear": "yellow",
     "incomplete": "bold yellow",
     "cannot tell": "yellow",
+    "not proven": "yellow",
     "skipped": "yellow",
 }
 
@@ -54,8 +56,7 @@ def lines(report: Report) -> list[Text]:
     if report.findings:
         said.append(Text(f"rules: {_counted(banner.rules, ('fail', 'unclear', 'pass'))}"))
     if report.baseline is not None:
-        order = ("worse", "missing", "better", "cannot tell", "no change seen")
-        said.append(Text(f"measures: {_counted(banner.words, order)}"))
+        said.append(Text(f"measures: {_counted(banner.words, get_args(Word))}"))
     return [*said, _tagged(banner.outcome, banner.headline)]
 
 
@@ -83,7 +84,9 @@ def _says_something(measure: Measure) -> bool:
     if measure.rule is not None or measure.word in ("worse", "missing"):
         return True
     is_member = measure.group not in ("", measure.task)
-    return not is_member and (measure.main or measure.word in ("better", "cannot tell"))
+    return not is_member and (
+        measure.main or measure.word in ("better", "not proven", "cannot tell")
+    )
 
 
 def _cells(measure: Measure, baseline: str) -> list[str]:

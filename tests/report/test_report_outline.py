@@ -55,7 +55,37 @@ def test_words_follow_benjamini_hochberg_at_ten_percent() -> None:
     report = report_of(*(compared(task, p, -0.1) for task, p in ps.items()))
     words = words_of(report)
     assert [words[task] for task in "abc"] == ["worse"] * 3
-    assert [words[task] for task in "de"] == ["no change seen"] * 2
+    assert [words[task] for task in "de"] == ["not proven"] * 2
+
+
+def test_no_change_seen_is_said_only_where_a_change_would_have_been_seen() -> None:
+    # Accuracies; half widths of 0.09 and 0.11 against the 0.1 that matters without a rule. Bits a
+    # byte of 0.5: a tenth of the score before is 0.05.
+    bits = {"better": "lower", "unit": "bits/byte"}
+    report = report_of(
+        compared("flat", 0.8, 0.01, low=-0.08, high=0.10),
+        compared("wide", 0.8, 0.01, low=-0.10, high=0.12),
+        compared("clear alone", 0.06, -0.05, low=-0.09, high=-0.01),
+        compared("flat bits", 0.8, 0.01, low=-0.03, high=0.05, **bits),
+        compared("wide bits", 0.8, 0.01, low=-0.05, high=0.07, **bits),
+    )
+    assert words_of(report) == {
+        "clear alone": "not proven",
+        "wide": "cannot tell",
+        "wide bits": "cannot tell",
+        "flat": "no change seen",
+        "flat bits": "no change seen",
+    }
+
+
+def test_a_rule_says_by_its_margin_what_matters() -> None:
+    row = compared("arc", 0.8, 0.0, low=-0.03, high=0.03)
+    said = []
+    for state, margin in (("pass", "0.05"), ("pass", "0.02"), ("unclear", "0.05")):
+        finding = a_finding(state, "arc/acc", rule=f"not_worse_by {margin}")
+        runs = results(a_run("new")), results(a_run("old"))
+        said.append(outline.build(*runs, [row], a_verdict(finding)).measures[0].word)
+    assert said == ["no change seen", "cannot tell", "cannot tell"]
 
 
 def test_a_rise_is_worse_where_lower_is_better() -> None:
@@ -86,13 +116,14 @@ def test_a_difference_without_an_error_cannot_be_told() -> None:
     assert words_of(report) == {"ppl": "cannot tell"}
 
 
-def test_health_and_reference_tokenizers_do_not_count_as_compared_measures() -> None:
+def test_what_is_not_tested_gets_no_word_of_change() -> None:
     report = report_of(
         compared("health", 0.0001, -1.0, metric="finite", unit="check"),
+        compared("condition", 0.0001, 1.585, metric="loss", unit="nats", better="lower"),
         compared("tokenizer:prose", 0.0001, -1.0, metric="bytes_per_token@gpt2"),
     )
     assert report.banner.words == {}
-    assert set(words_of(report).values()) == {"no change seen"}
+    assert set(words_of(report).values()) == {"not judged"}
 
 
 def test_findings_stand_fail_first_then_unclear_then_pass() -> None:

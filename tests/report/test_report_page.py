@@ -104,6 +104,16 @@ def test_changes_are_told_in_words_and_not_by_colour_alone(full) -> None:
     assert re.search(r'<span class="word worse">[^<]*worse</span>', full)
 
 
+def test_the_condition_of_the_model_has_no_word_of_change() -> None:
+    runs = [
+        results(a_run(name), rows([value, value + 0.1], task="condition", metric="loss"))
+        for name, value in (("new", 3.0), ("old", 1.0))
+    ]
+    html = page.render(a_report(*runs))
+    table = html[html.index('aria-label="Condition of the model"') :]
+    assert "+2.000" in table and "Change" not in table[: table.index("</table>")]
+
+
 def test_the_same_report_gives_the_same_bytes(full) -> None:
     assert page.render(a_full_report()) == full
 
