@@ -19,6 +19,7 @@ import pandas as pd
 from pyr import content, sources
 from pyr.engines import EngineSettings, open_model
 from pyr.probes import LoadedOnce, Opener, Probe, Subject, make_probe, needs
+from pyr.probes.machine import processor
 from pyr.schema import Checkpoint, ProbeSpec, Run, Skipped, Suite
 from pyr.store import OpenRun, Results, Store
 from pyr.store.table import aggregates_frame
@@ -271,6 +272,7 @@ def _environment(suite: Suite, conditions: Conditions) -> dict[str, Any]:
         "versions": {name: _version(name) for name in _VERSIONS},
         "python": platform.python_version(),
         "machine": platform.machine(),
+        "processor": processor(),
         "device": device,
         "dtype": settings.dtype,
         "batch_size": settings.batch_size,

@@ -6,8 +6,10 @@ that of another clock, another dtype, or twice sparse.
 
 from __future__ import annotations
 
+import platform
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 _TRIALS = 7
@@ -38,6 +40,16 @@ def memory_bandwidth(device: Any) -> float:
     source = torch.zeros(num_bytes // 4, device=device, dtype=torch.float32)
     target = torch.zeros_like(source)
     return 2 * num_bytes / _best(lambda: target.copy_(source), device)
+
+
+def processor() -> str:
+    """The model of the processor, as the system names it; empty where it does not."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
 
 
 def synchronise(device: Any) -> None:

@@ -4,4 +4,5 @@ outline.build   everything a report says, as plain data; nothing is decided afte
 page.render     the one self-contained HTML file      (figures: its charts)
 terminal.show   the same by rich
 text.*          Markdown, JSON, JUnit
+speed.*         whether two machines were equally fast, and GB for bytes
 """

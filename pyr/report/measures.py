@@ -16,6 +16,7 @@ from typing import Literal, get_args
 
 from pyr.compare import Mark, Reliability, benjamini_hochberg, interval
 from pyr.probes.style import FEATURES
+from pyr.report import speed
 from pyr.report.trail import Point
 from pyr.schema import Better, Comparison, Estimate, State, Verdict
 
@@ -114,7 +115,7 @@ def collect(
     """All measures, regressions first, each with its word; health measures take no part in it."""
     rules, limits = _rules(verdict), _limits(verdict)
     main = _main_metrics(comparisons, rules)
-    judged = [each for each in comparisons if kind_of(each.task, each.metric) in JUDGED]
+    judged = _tested(comparisons)
     real = benjamini_hochberg([each.p for each in judged], FALSE_DISCOVERY_RATE)
     found = {each.measure: flag for each, flag in zip(judged, real, strict=True)}
     measures = [
@@ -145,6 +146,18 @@ def collect(
         for each in comparisons
     ]
     return tuple(sorted(measures, key=_rank))
+
+
+def _tested(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """What is asked for a change: not what the machine can do, nor speeds of unequal machines."""
+    unequal = bool(speed.other_speed(comparisons))
+    return [
+        each
+        for each in comparisons
+        if kind_of(each.task, each.metric) in JUDGED
+        and not speed.of_the_machine(each)
+        and not (unequal and speed.is_speed(each))
+    ]
 
 
 def _marks(comparison: Comparison, reliable: Mapping[str, Reliability]) -> tuple[Mark, ...]:

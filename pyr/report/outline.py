@@ -19,6 +19,7 @@ from pyr.report.forgetting import Matrix, matrix
 from pyr.report.measures import JUDGED, Measure, collect, kind_of
 from pyr.report.provenance import Fact, facts
 from pyr.report.samples import Flips, flips
+from pyr.report.speed import is_speed, other_speed
 from pyr.report.trail import Axis, Point, Trails, follow
 from pyr.report.words import count, harmless, large, plural
 from pyr.report.writing import Writing, writing
@@ -45,7 +46,7 @@ class Banner:
     more: int
     """How many more there are."""
     words: Mapping[str, int]
-    """How many measures are worse, better, ..."""
+    """How many measures of tasks are worse, better, ...; a machine's speed counts for nothing."""
     rules: Mapping[str, int]
     """How many findings fail, are unclear, pass."""
 
@@ -143,7 +144,11 @@ def build(
         broken=broken,
         sound=sound,
         skipped=_by_reason(candidate.run.skipped),
-        notes=(*_overruled(verdict), *_notes(candidate.run, baseline, measures, trails)),
+        notes=(
+            *_overruled(verdict),
+            *_notes(candidate.run, baseline, measures, trails),
+            *_speeds(measures),
+        ),
         facts=facts(candidate.run, baseline.run if baseline else None, verdict),
     )
     return harmless(report)
@@ -187,7 +192,8 @@ def _banner(
         lacking = _by_reason([each for each in run.skipped if each.missing])
         reasons += [f"{each.what}: {each.reason}" for each in lacking]
         reasons += [each.sentence for each in findings if each.state == "unclear"]
-    judged = [each for each in measures if each.kind in JUDGED]
+    judged = [each for each in measures if each.kind in JUDGED and each.kind != "throughput"]
+    tasks = [each for each in judged if each.kind == "task"]
     unruled = [each.name for each in judged if each.word == "worse" and each.rule is None]
     if unruled and outcome in ("pass", "measured"):
         got = f"{plural(len(unruled), 'measure')} without a rule got worse"
@@ -199,7 +205,7 @@ def _banner(
         headline=_headline(outcome, run, baseline, verdict, broken, scored=bool(judged)),
         reasons=tuple(reasons[:_REASONS_SHOWN]),
         more=max(0, len(reasons) - _REASONS_SHOWN),
-        words=dict(sorted(Counter(each.word for each in judged).items())),
+        words=dict(sorted(Counter(each.word for each in tasks).items())),
         rules=dict(sorted(Counter(each.state for each in findings).items())),
     )
 
@@ -331,6 +337,12 @@ def _overruled(verdict: Verdict | None) -> tuple[Note, ...]:
         return ()
     accepted = verdict.accepted
     return (Note(f"Overruled on {accepted.when}, training may go on: {accepted.reason}"),)
+
+
+def _speeds(measures: Sequence[Measure]) -> tuple[Note, ...]:
+    unequal = other_speed(measures)
+    amount = sum(is_speed(each) for each in measures)
+    return (Note(unequal, amount),) if unequal else ()
 
 
 def _notes(

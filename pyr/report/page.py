@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pyr import content
-from pyr.report import figures, marks, words
+from pyr.report import figures, marks, speed, words
 from pyr.report.measures import Measure
 from pyr.report.outline import Report, title
 
@@ -69,7 +69,9 @@ def render(report: Report, template: Path | None = None) -> str:
         rows_first=ROWS_FIRST,
         rows_left_out=max(0, len(shown) - ROWS_SHOWN),
         scale=marks.scales(shown).get("fraction"),
-        throughput=rows(report.of("throughput")),
+        throughput=rows([speed.readable(each) for each in report.of("throughput")]),
+        other_speed=speed.other_speed(report.measures),
+        machine=_machine(report),
         tokenizers=rows(report.of("tokenizer")),
         condition=rows(report.of("condition")),
         references=_references(report),
@@ -123,6 +125,14 @@ def _place(report: Report) -> int | None:
     """Where the candidate stands on the axis of its history."""
     checkpoint = report.candidate.checkpoint
     return checkpoint.tokens if report.axis == "tokens" else checkpoint.step
+
+
+def _machine(report: Report) -> str:
+    """What the candidate ran on: its device, and the processor where that is no other thing."""
+    known = report.candidate.environment
+    device = str(known.get("device", ""))
+    own = [device, str(known.get("processor") or known.get("machine") or "")]
+    return ", ".join(each for each in own if each) or "a machine that is not stated"
 
 
 def _references(report: Report) -> dict[str, dict[str, float]]:

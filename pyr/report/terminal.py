@@ -15,6 +15,7 @@ from rich.text import Text
 from pyr.report import words
 from pyr.report.measures import JUDGED, Measure, Word
 from pyr.report.outline import Report, title
+from pyr.report.speed import readable
 from pyr.schema import Finding
 
 MEASURES_SHOWN = 30
@@ -61,8 +62,8 @@ def lines(report: Report) -> list[Text]:
 
 
 def _measures(report: Report) -> list[Text]:
-    """One line for every measure that says something, aligned."""
-    judged = [each for each in report.measures if each.kind in JUDGED]
+    """One line for every measure that says something, aligned; tasks first."""
+    judged = [readable(each) for kind in JUDGED for each in report.of(kind)]
     shown = [each for each in judged if _says_something(each)] if len(judged) > 20 else judged
     shown = shown[:MEASURES_SHOWN]
     baseline = report.baseline.checkpoint.name if report.baseline else ""
@@ -96,6 +97,7 @@ def _cells(measure: Measure, baseline: str) -> list[str]:
     score, count = "not measured", ""
     if measure.candidate is not None:
         score = words.number(measure.candidate.value, places) + _give(measure.margin, places)
+        score += f" {measure.unit}" if measure.kind == "throughput" and measure.unit else ""
         count = f"(n={measure.candidate.n or 'unknown'})"
     change = ""
     if measure.delta is not None:

@@ -11,11 +11,17 @@ from typing import Any
 from xml.etree import ElementTree
 
 from pyr.report import words
-from pyr.report.measures import JUDGED, Measure
+from pyr.report.measures import Kind, Measure
 from pyr.report.outline import Report, title
+from pyr.report.speed import readable
 from pyr.schema import Finding, Verdict
 
 ROWS_SHOWN = 60
+_TABLES: tuple[tuple[Kind, str], ...] = (
+    ("task", "Measures"),
+    ("tokenizer", "Tokenizer"),
+    ("throughput", "Throughput"),
+)
 
 
 def markdown(report: Report) -> str:
@@ -37,7 +43,8 @@ def markdown(report: Report) -> str:
             "",
             *(f"- {each}" for each in findings),
         ]
-    said += ["", "### Measures", "", *_table(report)]
+    tables = [table for kind, heading in _TABLES for table in _table(report, kind, heading)]
+    said += tables or ["", "### Measures", "", "Nothing was measured."]
     said += _section("Notes", [note.text for note in report.notes])
     return re.sub(r"\n{3,}", "\n\n", "\n".join(said)) + "\n"
 
@@ -93,15 +100,15 @@ def _section(heading: str, texts: list[str]) -> list[str]:
     return ["", f"### {heading}", "", *(f"- {_quoted(each)}" for each in texts)] if texts else []
 
 
-def _table(report: Report) -> Iterator[str]:
-    measures = [each for each in report.measures if each.kind in JUDGED]
+def _table(report: Report, kind: Kind, heading: str) -> Iterator[str]:
+    measures = report.of(kind)
     if not measures:
-        yield "Nothing was measured."
         return
+    yield from ("", f"### {heading}", "")
     yield "| measure | change | difference | now | before | n |"
     yield "| --- | --- | ---: | ---: | ---: | ---: |"
     for each in measures[:ROWS_SHOWN]:
-        yield f"| {' | '.join(_quoted(cell) for cell in _cells(each))} |"
+        yield f"| {' | '.join(_quoted(cell) for cell in _cells(readable(each)))} |"
     if len(measures) > ROWS_SHOWN:
         yield f"\nand {words.plural(len(measures) - ROWS_SHOWN, 'more measure')} in the report."
 
@@ -117,8 +124,9 @@ def _cells(measure: Measure) -> list[str]:
     if measure.low is not None and measure.high is not None and measure.high > measure.low:
         low, high = words.signed(measure.low, places), words.signed(measure.high, places)
         reach = f" ({low} to {high})"
+    unit = f", {measure.unit}" if measure.kind == "throughput" and measure.unit else ""
     return [
-        measure.name,
+        measure.name + unit,
         "" if measure.word == "not compared" else measure.word,
         delta + reach,
         f"{words.number(now.value, places) if now else '-'}"

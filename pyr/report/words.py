@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 Value = TypeVar("Value")
 
+_SHORT = {"bytes": "B", "bytes/s": "B/s", "FLOP/s": "FLOP/s"}
 PLUS_MINUS = "\u00b1"
 
 # Unicode's bidirectional controls (UAX 9), line and paragraph separators, byte-order mark,
@@ -119,6 +120,18 @@ def large(amount: float) -> str:
         if abs(amount) >= size:
             return f"{amount / size:.3g}{letter}"
     return f"{amount:g}"
+
+
+def prefix(unit: str, *values: float) -> tuple[float, str]:
+    """What to divide by, and the unit then: ``(1e9, "GB")``; only for bytes and operations."""
+    letter = _SHORT.get(unit)
+    largest = max(map(abs, values), default=0.0)
+    if letter is None or not math.isfinite(largest):
+        return 1.0, unit
+    for size, before in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if largest >= size:
+            return size, before + letter
+    return 1.0, unit
 
 
 def probability(p: float | None) -> str:

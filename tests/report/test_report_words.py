@@ -44,6 +44,19 @@ def test_tokens_are_said_as_people_say_them(amount, shown) -> None:
     assert words.large(amount) == shown
 
 
+@pytest.mark.parametrize(
+    ("unit", "value", "shown"),
+    [
+        ("bytes", 2_449_559_552, (1e9, "GB")),
+        ("FLOP/s", 107_421_173_794, (1e9, "GFLOP/s")),
+        ("bytes/s", 85.2, (1.0, "bytes/s")),
+        ("tokens/s", 12_345.0, (1.0, "tokens/s")),
+    ],
+)
+def test_bytes_and_operations_are_said_with_a_prefix(unit, value, shown) -> None:
+    assert words.prefix(unit, value) == shown
+
+
 @given(st.text())
 def test_nothing_visible_text_holds_can_steer_a_terminal_or_a_browser(text) -> None:
     safe = words.visible(text)
