@@ -27,10 +27,19 @@ from pyr.compare.limits import (
 )
 from pyr.compare.measures import COUNTED, estimate
 from pyr.compare.noise import lineage, trail, training, with_noise
-from pyr.compare.reliability import Mark, Reliability, reliabilities, reliability
+from pyr.compare.reliability import (
+    ABOVE_CHANCE,
+    Mark,
+    Reliability,
+    above_chance,
+    reliabilities,
+    reliability,
+)
 from pyr.compare.statistics import benjamini_hochberg, holm
 
 __all__ = [
+    "ABOVE_CHANCE",
+    "above_chance",
     "COUNTED",
     "OTHER_DOCUMENTS",
     "OTHER_PROMPTS",

@@ -91,10 +91,7 @@ def reliability(
 
     way: its scores over the training; fewer than five checkpoints say nothing of trend or noise.
     """
-    above = None
-    if chance is not None and better == "higher" and math.isfinite(newest.se):
-        gap = newest.value - chance
-        above = gap / newest.se if newest.se > 0 else math.copysign(math.inf, gap)
+    above = above_chance(newest, chance, better=better)
     known = len(way.values)
     if known < FEWEST:
         return Reliability(known, above, None, None, None, better)
@@ -106,6 +103,14 @@ def reliability(
         noise = _noise(way.last(MOST))
     ratio = spread / noise if noise > 0 else math.inf if spread > 0 else 0.0
     return Reliability(known, above, trend, ratio, _noise_gives(known), better)
+
+
+def above_chance(score: Estimate, chance: float | None, *, better: Better) -> float | None:
+    """Standard errors that a score lies above guessing; None where that means nothing."""
+    if chance is None or better != "higher" or not math.isfinite(score.se):
+        return None
+    gap = score.value - chance
+    return gap / score.se if score.se > 0 else math.copysign(math.inf, gap)
 
 
 @functools.cache

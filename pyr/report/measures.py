@@ -14,7 +14,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from pyr.compare import Mark, Reliability, benjamini_hochberg, interval
+from pyr.compare import (
+    ABOVE_CHANCE,
+    Mark,
+    Reliability,
+    above_chance,
+    benjamini_hochberg,
+    interval,
+)
 from pyr.probes.style import FEATURES
 from pyr.report import speed
 from pyr.report.trail import Point
@@ -91,7 +98,9 @@ class Measure:
     trail: tuple[Point, ...]
     """The same measure at other checkpoints, oldest first."""
     marks: tuple[Mark, ...] = ()
-    """Why it decides nothing, as far as its history tells: shown grey."""
+    """Why it decides nothing, as far as its history tells: shown grey, and not counted."""
+    now_at_chance: bool = False
+    """True where the baseline scored above guessing and the candidate does not: a fall."""
 
     @property
     def name(self) -> str:
@@ -141,7 +150,8 @@ def collect(
             chance=chances.get(each.measure),
             main=main.get(each.task) == each.metric,
             trail=trails.get(each.measure, ()),
-            marks=_marks(each, reliable or {}),
+            marks=_marks(each, reliable or {}, rules),
+            now_at_chance=_fell_to_chance(each, chances.get(each.measure)),
         )
         for each in comparisons
     ]
@@ -160,12 +170,22 @@ def _tested(comparisons: Sequence[Comparison]) -> list[Comparison]:
     ]
 
 
-def _marks(comparison: Comparison, reliable: Mapping[str, Reliability]) -> tuple[Mark, ...]:
-    """The marks of a measure of a task that fails; none where it is sound enough."""
+def _marks(
+    comparison: Comparison, reliable: Mapping[str, Reliability], rules: Mapping[str, State]
+) -> tuple[Mark, ...]:
+    """The marks of a measure of a task that fails; none where a rule did: that is a decision."""
     known = reliable.get(comparison.measure)
-    if known is None or not known.fails:
+    if known is None or not known.fails or rules.get(comparison.measure) == "fail":
         return ()
     return known.marks if kind_of(comparison.task, comparison.metric) == "task" else ()
+
+
+def _fell_to_chance(comparison: Comparison, chance: float | None) -> bool:
+    if comparison.candidate is None or comparison.baseline is None:
+        return False
+    now = above_chance(comparison.candidate, chance, better=comparison.better)
+    before = above_chance(comparison.baseline, chance, better=comparison.better)
+    return now is not None and before is not None and now < ABOVE_CHANCE <= before
 
 
 def kind_of(task: str, metric: str = "") -> Kind:

@@ -13,7 +13,7 @@ from typing import Literal
 
 import pandas as pd
 
-from pyr.compare import COUNTED, Reliability, chances, reliability
+from pyr.compare import COUNTED, Reliability, above_chance, chances, reliability
 from pyr.compare.reliability import Way
 from pyr.report.forgetting import Matrix, matrix
 from pyr.report.measures import JUDGED, Measure, collect, kind_of
@@ -46,7 +46,7 @@ class Banner:
     more: int
     """How many more there are."""
     words: Mapping[str, int]
-    """How many measures of tasks are worse, better, ...; a machine's speed counts for nothing."""
+    """How many measures of tasks are worse, better, ..., of those that can decide something."""
     rules: Mapping[str, int]
     """How many findings fail, are unclear, pass."""
 
@@ -193,8 +193,9 @@ def _banner(
         reasons += [f"{each.what}: {each.reason}" for each in lacking]
         reasons += [each.sentence for each in findings if each.state == "unclear"]
     judged = [each for each in measures if each.kind in JUDGED and each.kind != "throughput"]
-    tasks = [each for each in judged if each.kind == "task"]
-    unruled = [each.name for each in judged if each.word == "worse" and each.rule is None]
+    tasks = [each for each in judged if each.kind == "task" and not each.marks]
+    worse = [each for each in judged if each.word == "worse" and not each.marks]
+    unruled = [each.name for each in worse if each.rule is None]
     if unruled and outcome in ("pass", "measured"):
         got = f"{plural(len(unruled), 'measure')} without a rule got worse"
         named = ", ".join(unruled[:3]) + (", ..." if len(unruled) > 3 else "")
@@ -291,7 +292,10 @@ def _reliable(
     *,
     phase: str,
 ) -> dict[str, Reliability]:
-    """By measure, from the checkpoints of one phase: what another phase changes is no noise."""
+    """By measure, from the checkpoints of one phase: what another phase changes is no noise.
+
+    At chance is what neither side lies above: a fall to guessing decides a great deal.
+    """
     found = {}
     for row in comparisons:
         if row.candidate is None or row.unit in COUNTED:
@@ -299,7 +303,9 @@ def _reliable(
         points = [p for p in trails.points.get(row.measure, ()) if p.phase == phase]
         way = Way(tuple(float(p.x) for p in points), tuple(p.value for p in points))
         chance = guessing.get(row.measure)
-        found[row.measure] = reliability(row.candidate, way, better=row.better, chance=chance)
+        sides = [row.candidate, *([row.baseline] if row.baseline else [])]
+        best = max(sides, key=lambda side: above_chance(side, chance, better=row.better) or 0.0)
+        found[row.measure] = reliability(best, way, better=row.better, chance=chance)
     return found
 
 

@@ -127,13 +127,20 @@ def _cells(measure: Measure) -> list[str]:
     unit = f", {measure.unit}" if measure.kind == "throughput" and measure.unit else ""
     return [
         measure.name + unit,
-        "" if measure.word == "not compared" else measure.word,
+        _word(measure),
         delta + reach,
         f"{words.number(now.value, places) if now else '-'}"
         f"{f' {words.PLUS_MINUS}{half}' if half else ''}",
         words.number(before.value, places) if before else "-",
         words.count(known.n) if known else "-",
     ]
+
+
+def _word(measure: Measure) -> str:
+    word = "" if measure.word == "not compared" else measure.word
+    if measure.marks:
+        word += f" (decides nothing: {', '.join(measure.marks)})"
+    return (f"{word}, now at chance" if measure.now_at_chance else word).strip()
 
 
 def _quoted(text: str) -> str:

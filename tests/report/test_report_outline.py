@@ -274,6 +274,38 @@ def test_chance_is_one_over_the_choices_and_only_for_accuracy() -> None:
     assert chances == {"acc": pytest.approx((1 / 2 + 1 / 4) / 2), "gold_bpb": None}
 
 
+def _at(share: float, name: str, **changes):
+    """A run with that share of 100 two-choice answers right."""
+    right = round(100 * share)
+    return results(a_run(name, **changes), rows([1.0] * right + [0.0] * (100 - right)))
+
+
+TWO_CHOICES = documents(*((str(n), "p", ["a", "b"], "0") for n in range(100)))
+
+
+def test_a_fall_to_chance_decides_and_is_said() -> None:
+    # 0.8 lies 0.3 / 0.04 = 7.5 standard errors above guessing, 0.5 none.
+    report = a_report(_at(0.5, "new"), _at(0.8, "old"), documents=TWO_CHOICES)
+    (measure,) = report.measures
+    assert (measure.word, measure.marks, measure.now_at_chance) == ("worse", (), True)
+    assert report.banner.words == {"worse": 1}
+
+
+def test_what_is_at_chance_on_both_sides_decides_nothing_and_is_not_counted() -> None:
+    report = a_report(_at(0.4, "new"), _at(0.6, "old"), documents=TWO_CHOICES)
+    (measure,) = report.measures
+    assert (measure.word, measure.marks, measure.now_at_chance) == ("worse", ("at chance",), False)
+    assert report.banner.words == {}
+    assert not any("without a rule" in reason for reason in report.banner.reasons)
+
+
+def test_a_rule_that_failed_has_decided() -> None:
+    verdict = a_verdict(a_finding("fail"))
+    report = a_report(_at(0.4, "new"), _at(0.6, "old"), verdict, documents=TWO_CHOICES)
+    assert report.measures[0].marks == ()
+    assert report.banner.words == {"worse": 1}
+
+
 def test_the_trail_is_sorted_by_tokens_and_holds_each_run_once() -> None:
     history = [results(a_run(f"c{step}", step=step), rows([1.0, 0.0, 0.0])) for step in (9, 2, 5)]
     report = a_report(history[0], history[1], history=history)
