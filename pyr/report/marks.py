@@ -93,10 +93,12 @@ def score(measure: Measure) -> Mark | None:
     """The mark of a score between 0 and 1 with its interval; the tick is what guessing gives."""
     if measure.candidate is None or not measure.fraction:
         return None
-    value, margin = measure.candidate.value, measure.margin or 0.0
+    value = measure.candidate.value
+    least = value if measure.least is None else measure.least
+    most = value if measure.most is None else measure.most
     return Mark(
-        low=100 * max(0.0, value - margin),
-        high=100 * min(1.0, value + margin),
+        low=100 * max(0.0, least),
+        high=100 * min(1.0, most),
         at=100 * value,
         tick=100 * measure.chance if measure.chance is not None else 0.0,
     )

@@ -16,6 +16,7 @@ from typing import Literal, get_args
 
 from pyr.compare import (
     ABOVE_CHANCE,
+    Interval,
     Mark,
     Reliability,
     above_chance,
@@ -78,8 +79,9 @@ class Measure:
     candidate: Estimate | None
     baseline: Estimate | None
     delta: Estimate | None
-    margin: float | None
-    """Half width of the candidate's own 95% interval."""
+    least: float | None
+    most: float | None
+    """95% interval of the candidate's own score."""
     low: float | None
     high: float | None
     """95% interval of the delta."""
@@ -138,7 +140,8 @@ def collect(
             candidate=each.candidate,
             baseline=each.baseline,
             delta=each.delta,
-            margin=half_width(each.candidate),
+            least=own.low if own else None,
+            most=own.high if own else None,
             low=each.low,
             high=each.high,
             p=each.p,
@@ -154,6 +157,7 @@ def collect(
             now_at_chance=_fell_to_chance(each, chances.get(each.measure)),
         )
         for each in comparisons
+        for own in [bounds(each.candidate)]
     ]
     return tuple(sorted(measures, key=_rank))
 
@@ -210,12 +214,11 @@ def _only_describes(metric: str) -> bool:
     return "@" in metric or metric.startswith("distance_") or metric in traits
 
 
-def half_width(estimate: Estimate | None) -> float | None:
-    """Half of an estimate's two-sided 95% interval, or None where it has none."""
+def bounds(estimate: Estimate | None) -> Interval | None:
+    """An estimate's two-sided 95% interval, or None where it has none."""
     if estimate is None or not math.isfinite(estimate.se):
         return None
-    bounds = interval(estimate, CONFIDENCE)
-    return (bounds.high - bounds.low) / 2
+    return interval(estimate, CONFIDENCE)
 
 
 def _rules(verdict: Verdict | None) -> dict[str, State]:

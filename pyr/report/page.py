@@ -56,6 +56,7 @@ def render(report: Report, template: Path | None = None) -> str:
         "number": words.number,
         "signed": words.signed,
         "margin": words.margin,
+        "reach": words.reach,
         "count": words.count,
         "large": words.large,
         "probability": words.probability,

@@ -70,7 +70,8 @@ def readable(measure: Measure) -> Measure:
         candidate=shown(measure.candidate),
         baseline=shown(measure.baseline),
         delta=shown(measure.delta),
-        margin=scaled(measure.margin),
+        least=scaled(measure.least),
+        most=scaled(measure.most),
         low=scaled(measure.low),
         high=scaled(measure.high),
     )

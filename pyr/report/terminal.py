@@ -96,14 +96,15 @@ def _cells(measure: Measure, baseline: str) -> list[str]:
     places = words.decimals(*values)
     score, count = "not measured", ""
     if measure.candidate is not None:
-        score = words.number(measure.candidate.value, places) + _give(measure.margin, places)
+        value = measure.candidate.value
+        score = words.number(value, places) + _reach(value, measure.least, measure.most, places)
         score += f" {measure.unit}" if measure.kind == "throughput" and measure.unit else ""
         count = f"(n={measure.candidate.n or 'unknown'})"
     change = ""
     if measure.delta is not None:
-        low, high = measure.low, measure.high
-        half = (high - low) / 2 if low is not None and high is not None else None
-        change = f"{words.signed(measure.delta.value, places)}{_give(half, places)} vs {baseline}"
+        value = measure.delta.value
+        give = _reach(value, measure.low, measure.high, places, sign=True)
+        change = f"{words.signed(value, places)}{give} vs {baseline}"
     word = "" if measure.word == "not compared" else measure.word
     rule = f"rule: {measure.rule}" if measure.rule else ""
     marks = "now at chance" if measure.now_at_chance else ""
@@ -111,9 +112,13 @@ def _cells(measure: Measure, baseline: str) -> list[str]:
     return [measure.task, measure.metric, score, count, change, word, rule, marks]
 
 
-def _give(half_width: float | None, places: int) -> str:
-    shown = words.margin(half_width, places) if half_width else ""
-    return f" {words.PLUS_MINUS}{shown}" if shown else ""
+def _reach(
+    value: float, low: float | None, high: float | None, places: int, *, sign: bool = False
+) -> str:
+    shown = words.reach(value, low, high, places, sign=sign)
+    if not shown:
+        return ""
+    return f" {shown}" if shown.startswith(words.PLUS_MINUS) else f" ({shown})"
 
 
 def _findings(findings: Sequence[Finding]) -> list[Text]:

@@ -117,8 +117,9 @@ def _cells(measure: Measure) -> list[str]:
     now, before = measure.candidate, measure.baseline
     known = now or before
     places = words.decimals(now.value if now else None, before.value if before else None)
-    half = words.margin(measure.margin, places) if measure.margin else ""
-    delta, reach = "", ""
+    own, delta, reach = "", "", ""
+    if now is not None:
+        own = words.reach(now.value, measure.least, measure.most, places)
     if measure.delta is not None:
         delta = words.signed(measure.delta.value, places)
     if measure.low is not None and measure.high is not None and measure.high > measure.low:
@@ -129,11 +130,17 @@ def _cells(measure: Measure) -> list[str]:
         measure.name + unit,
         _word(measure),
         delta + reach,
-        f"{words.number(now.value, places) if now else '-'}"
-        f"{f' {words.PLUS_MINUS}{half}' if half else ''}",
+        f"{words.number(now.value, places) if now else '-'}{_in_brackets(own)}",
         words.number(before.value, places) if before else "-",
         words.count(known.n) if known else "-",
     ]
+
+
+def _in_brackets(reach: str) -> str:
+    """An interval after its value; in brackets where it is two ends."""
+    if not reach:
+        return ""
+    return f" {reach}" if reach.startswith(words.PLUS_MINUS) else f" ({reach})"
 
 
 def _word(measure: Measure) -> str:

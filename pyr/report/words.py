@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 Value = TypeVar("Value")
 
 _SHORT = {"bytes": "B", "bytes/s": "B/s", "FLOP/s": "FLOP/s"}
+_ALIKE = 0.1
+"""The two sides of an interval may differ by this share of one to be written as one."""
 PLUS_MINUS = "\u00b1"
 
 # Unicode's bidirectional controls (UAX 9), line and paragraph separators, byte-order mark,
@@ -107,6 +109,29 @@ def margin(half_width: float | None, places: int = 3) -> str:
     while half_width > 0 and places < 6 and float(f"{half_width:.{places}f}") == 0:
         places += 1
     return number(half_width, places)
+
+
+def reach(
+    value: float,
+    low: float | None,
+    high: float | None,
+    places: int = 3,
+    *,
+    sign: bool = False,
+) -> str:
+    """An interval beside its value: a plus-minus where both sides are alike, else both ends."""
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+        return ""
+    half = (high - low) / 2
+    if half <= 0:
+        return ""
+    if abs((high - value) - (value - low)) <= _ALIKE * half:
+        return f"{PLUS_MINUS}{margin(half, places)}"
+    # Ends of a narrow interval would read alike.
+    while places < 6 and number(low, places) == number(high, places):
+        places += 1
+    shown = signed if sign else number
+    return f"{shown(low, places)} to {shown(high, places)}"
 
 
 def count(amount: int | None) -> str:

@@ -184,10 +184,12 @@ def test_a_broken_tensor_fails_the_report_by_its_name() -> None:
     assert (len(report.broken), report.sound) == (1, 1)
 
 
-def test_a_margin_is_half_of_the_95_percent_interval() -> None:
+def test_a_score_has_its_two_sided_95_percent_interval() -> None:
     # 2 and 4 by turns, 100 items: se = sqrt(1 / 99), t(99) at 97.5% is 1.98422.
     report = a_report(results(a_run(), rows([2.0, 4.0] * 50, metric="gold_bpb")))
-    assert report.measures[0].margin == pytest.approx(1.98422 / 99**0.5, rel=1e-5)
+    half = 1.98422 / 99**0.5
+    assert report.measures[0].least == pytest.approx(3 - half, rel=1e-5)
+    assert report.measures[0].most == pytest.approx(3 + half, rel=1e-5)
 
 
 def test_items_that_flipped_are_counted_and_shown_in_their_order() -> None:

@@ -49,6 +49,11 @@ def test_a_bound_of_zero_is_a_bound() -> None:
     assert "-0.300 \u00b10.300 vs old" in shown(outline.build(new, old, [row], None))
 
 
+def test_a_score_of_nothing_right_has_no_interval_below_zero() -> None:
+    said = " ".join(shown(a_report(results(a_run(), rows([0.0] * 20)))).split())
+    assert "acc 0.000 (0.000 to 0." in said
+
+
 def test_a_score_at_chance_is_said_to_decide_nothing() -> None:
     asked = documents(*((str(n), "p", ["a", "b"], "0") for n in range(100)))
     said = shown(a_report(results(a_run(), rows([0.0, 1.0] * 50)), documents=asked))

@@ -45,6 +45,24 @@ def test_tokens_are_said_as_people_say_them(amount, shown) -> None:
 
 
 @pytest.mark.parametrize(
+    ("interval", "shown"),
+    [
+        ((0.1, -0.1, 0.3), "\u00b10.200"),
+        ((0.1, -0.09, 0.3), "\u00b10.195"),
+        ((0.325, 0.18, 0.5), "+0.180 to +0.500"),
+        # A skewed one, as of bits per byte over eight documents.
+        ((0.452, 0.418, 0.564), "+0.418 to +0.564"),
+        ((0.0, 0.0, 0.182), "0.000 to +0.182"),
+        ((0.1, None, None), ""),
+        ((0.1, 0.1, 0.1), ""),
+        ((0.1, float("-inf"), float("inf")), ""),
+    ],
+)
+def test_an_interval_is_a_plus_minus_only_where_its_sides_are_alike(interval, shown) -> None:
+    assert words.reach(*interval, sign=True) == shown
+
+
+@pytest.mark.parametrize(
     ("unit", "value", "shown"),
     [
         ("bytes", 2_449_559_552, (1e9, "GB")),
