@@ -110,6 +110,12 @@ class Measure:
         return f"{self.task}/{self.metric}"
 
     @property
+    def clustered(self) -> bool:
+        """True if it has fewer clusters than items."""
+        known = self.candidate or self.baseline
+        return known is not None and 0 < known.clusters < known.n
+
+    @property
     def fraction(self) -> bool:
         """True if it lives between 0 and 1, so that measures of its kind share a scale."""
         return _is_fraction(self)

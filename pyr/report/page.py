@@ -58,6 +58,7 @@ def render(report: Report, template: Path | None = None) -> str:
         "margin": words.margin,
         "reach": words.reach,
         "count": words.count,
+        "clustered": words.clustered,
         "large": words.large,
         "probability": words.probability,
         "plural": words.plural,

@@ -60,6 +60,8 @@ class Flips:
     still_wrong: int
     lost: int
     gained: int
+    clusters: int
+    """Of the candidate's items; as many as items where each stands for itself."""
     lost_samples: tuple[Sample, ...]
     gained_samples: tuple[Sample, ...]
 
@@ -111,6 +113,7 @@ def _moved(pairs: pd.DataFrame, measure: Measure, shelf: _Shelf) -> Flips | None
         still_wrong=int((~right_now & ~right_before).sum()),
         lost=len(lost),
         gained=len(gained),
+        clusters=measure.candidate.clusters if measure.candidate else 0,
         lost_samples=_samples(lost, measure, shelf),
         gained_samples=_samples(gained, measure, shelf),
     )

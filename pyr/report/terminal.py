@@ -99,7 +99,8 @@ def _cells(measure: Measure, baseline: str) -> list[str]:
         value = measure.candidate.value
         score = words.number(value, places) + _reach(value, measure.least, measure.most, places)
         score += f" {measure.unit}" if measure.kind == "throughput" and measure.unit else ""
-        count = f"(n={measure.candidate.n or 'unknown'})"
+        alike = words.clustered(measure.candidate.n, measure.candidate.clusters)
+        count = f"(n={measure.candidate.n or 'unknown'}{f' {alike}' if alike else ''})"
     change = ""
     if measure.delta is not None:
         value = measure.delta.value

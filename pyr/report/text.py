@@ -132,7 +132,7 @@ def _cells(measure: Measure) -> list[str]:
         delta + reach,
         f"{words.number(now.value, places) if now else '-'}{_in_brackets(own)}",
         words.number(before.value, places) if before else "-",
-        words.count(known.n) if known else "-",
+        f"{words.count(known.n)} {words.clustered(known.n, known.clusters)}" if known else "-",
     ]
 
 

@@ -139,6 +139,11 @@ def count(amount: int | None) -> str:
     return f"{amount:,}" if amount else "-"
 
 
+def clustered(n: int, clusters: int) -> str:
+    """``in 41 clusters``; empty where every item stands for itself, or nothing is known of it."""
+    return f"in {clusters:,} clusters" if 0 < clusters < n else ""
+
+
 def large(amount: float) -> str:
     """Tokens or steps as people say them: ``132B``, ``25.2M``, ``512``."""
     for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):

@@ -20,7 +20,7 @@ from factories_report import (
     two_runs,
 )
 
-from pyr.report import page
+from pyr.report import page, text
 from pyr.schema import Aggregate, Skipped
 
 LIMIT_BYTES = 2_000_000
@@ -112,6 +112,21 @@ def test_the_condition_of_the_model_has_no_word_of_change() -> None:
     html = page.render(a_report(*runs))
     table = html[html.index('aria-label="Condition of the model"') :]
     assert "+2.000" in table and "Change" not in table[: table.index("</table>")]
+
+
+def test_clusters_are_said_beside_the_items_and_the_flips() -> None:
+    kinds = [str(n // 10) for n in range(60)]
+    old = results(a_run("old"), rows([1.0] * 60, cluster=kinds))
+    new = results(a_run("new"), rows([0.0] * 10 + [1.0] * 50, cluster=kinds))
+    report = a_report(new, old)
+    said = " ".join("".join(Page(page.render(report)).text).split())
+    assert "60 in 6 clusters" in said and "60 items in 6 clusters" in said
+    assert "count as one cluster" in said
+    assert "| 60 in 6 clusters |" in text.markdown(report)
+
+
+def test_items_that_stand_for_themselves_are_no_clusters(full) -> None:
+    assert "cluster" not in full
 
 
 def test_the_same_report_gives_the_same_bytes(full) -> None:
