@@ -52,7 +52,7 @@ so many measures that may be chance. ``cannot tell``: the interval is too wide, 
 
 JUDGED: tuple[Kind, ...] = ("task", "tokenizer", "throughput")
 _ORDER: tuple[Word, ...] = get_args(Word)
-_GRAVITY: dict[State | None, int] = {"fail": 0, "unclear": 1, "pass": 2, None: 3}
+GRAVITY: dict[State | None, int] = {"fail": 0, "unclear": 1, "pass": 2, None: 3}
 _MAIN_METRICS = (
     "acc_norm",
     "acc",
@@ -231,7 +231,7 @@ def _rules(verdict: Verdict | None) -> dict[str, State]:
     rules: dict[str, State] = {}
     for finding in verdict.findings if verdict else ():
         before = rules.get(finding.measure)
-        if _GRAVITY[finding.state] < _GRAVITY[before]:
+        if GRAVITY[finding.state] < GRAVITY[before]:
             rules[finding.measure] = finding.state
     return rules
 
@@ -253,7 +253,7 @@ def _main_metrics(comparisons: Sequence[Comparison], rules: Mapping[str, State])
         metric = each.metric.partition(",")[0]
         known = metric in _MAIN_METRICS
         place = _MAIN_METRICS.index(metric) if known else len(_MAIN_METRICS)
-        return (_GRAVITY[rules.get(each.measure)], place, each.metric)
+        return (GRAVITY[rules.get(each.measure)], place, each.metric)
 
     best = sorted(comparisons, key=preference, reverse=True)
     return {each.task: each.metric for each in best}
@@ -320,4 +320,4 @@ def _rank(measure: Measure) -> tuple[int, int, bool, float, str, str]:
         weight = abs(measure.delta.value) / measure.delta.se
     member = measure.group not in ("", measure.task)
     word = _ORDER.index(measure.word)
-    return (word, _GRAVITY[measure.rule], member, -weight, measure.task, measure.metric)
+    return (word, GRAVITY[measure.rule], member, -weight, measure.task, measure.metric)

@@ -7,19 +7,30 @@ which is the same for every checkpoint, so that nobody picked them.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from pyr.report.measures import Measure
-from pyr.report.words import shorten
+from pyr.report.measures import GRAVITY, Measure
+from pyr.report.words import one_line, shorten
 from pyr.store import Results
 
 TASKS_SHOWN = 8
 SAMPLES_SHOWN = 4
 """Per task and direction: 64 samples at most, so that hostile text cannot swell the page."""
+FEWEST_ITEMS = 10
+"""Tasks with fewer come after all others: a flip of one of five says little."""
+_METRICS = ("acc_norm", "acc", "exact_match", "exact", "strict")
+"""What else may flip where a task's main measure is one of degrees, as bits per byte are."""
+_LINE = 140
+_USER_TURN = re.compile(
+    r"<\|im_start\|>user|<\|user\|>|<\|start_header_id\|>user<\|end_header_id\|>"
+)
+_TURN_ENDS = re.compile(r"<\|(?:im_end|end|eot_id|assistant|endoftext)\|>")
+_SPECIAL = re.compile(r"<\|[^|<>]*\|>")
 _PROMPT, _TEXT, _CHOICE, _CHOICES = 1200, 800, 240, 8
 
 
@@ -33,6 +44,8 @@ class Answer:
     """Log-likelihood of every choice, in nats; None where it was not finite."""
     pick: int | None
     """The choice that was likeliest by the measure's own rule."""
+    per_character: tuple[float | None, ...] = ()
+    """Nats a character of every choice, where the measure picks by that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +54,8 @@ class Sample:
 
     item: str
     prompt: str
+    gist: str
+    """The question in a line: the last user turn, or where the prompt ends."""
     choices: tuple[str, ...]
     target: int | None
     """The right choice, where the item has choices."""
@@ -72,20 +87,38 @@ def flips(
     measures: Sequence[Measure],
     documents: pd.DataFrame | None,
 ) -> tuple[Flips, ...]:
-    """The flipped items of every task's main measure, in the order of `measures`."""
+    """The flipped items of every task, those with a broken rule first, else as in `measures`."""
     if candidate.records.empty or baseline.records.empty:
         return ()
     shelf = _Shelf(documents)
-    found: list[Flips] = []
+    by_task: dict[str, list[Measure]] = {}
     for measure in measures:
-        is_group = measure.group == measure.task
-        if not measure.main or measure.kind != "task" or is_group or len(found) == TASKS_SHOWN:
-            continue
-        pairs = _pairs(candidate.records, baseline.records, measure)
-        moved = _moved(pairs, measure, shelf)
-        if moved is not None and moved.lost + moved.gained:
-            found.append(moved)
+        if measure.kind == "task" and measure.group != measure.task:
+            by_task.setdefault(measure.task, []).append(measure)
+    found: list[Flips] = []
+    for mine in sorted(by_task.values(), key=_urgency):
+        if len(found) == TASKS_SHOWN:
+            break
+        for measure in sorted(mine, key=_preference):
+            pairs = _pairs(candidate.records, baseline.records, measure)
+            moved = _moved(pairs, measure, shelf)
+            if moved is not None:
+                found += [moved] if moved.lost + moved.gained else []
+                break
     return tuple(found)
+
+
+def _urgency(measures: Sequence[Measure]) -> tuple[bool, int]:
+    """Tasks of a few items last; before, by the gravest rule on any of the task's measures."""
+    items = max(each.candidate.n if each.candidate else 0 for each in measures)
+    return (items < FEWEST_ITEMS, min(GRAVITY[each.rule] for each in measures))
+
+
+def _preference(measure: Measure) -> tuple[bool, int]:
+    """The main measure first, then those that are known to be right or wrong."""
+    metric = measure.metric.partition(",")[0]
+    place = _METRICS.index(metric) if metric in _METRICS else len(_METRICS)
+    return (not measure.main, place)
 
 
 def _pairs(new: pd.DataFrame, old: pd.DataFrame, measure: Measure) -> pd.DataFrame:
@@ -137,15 +170,29 @@ def _sample(row: Mapping[Any, Any], measure: Measure, shelf: _Shelf) -> Sample:
     now = _answer(str(row["responses_new"]), choices, measure.metric)
     right = now.pick if row["value_new"] == 1 else before.pick
     target = _target(wanted, choices, right)
+    right_text = now.text if row["value_new"] == 1 else before.text
+    if not choices and wanted.isdecimal() and wanted not in right_text:
+        # The number of a choice that the item does not have is no answer.
+        wanted = ""
+    prompt = str(document.get("prompt", ""))
     return Sample(
         item=item,
-        prompt=shorten(str(document.get("prompt", "")), _PROMPT, keep="tail"),
+        gist=_gist(prompt),
+        prompt=shorten(prompt, _PROMPT, keep="tail"),
         choices=tuple(shorten(choice, _CHOICE) for choice in choices[:_CHOICES]),
         target=target,
         wanted=shorten(choices[target] if target is not None else wanted, _CHOICE),
         baseline=before,
         candidate=now,
     )
+
+
+def _gist(prompt: str) -> str:
+    """A line that tells what is asked: a chat's last user turn, else the end of the prompt."""
+    turns = _USER_TURN.split(prompt)
+    if len(turns) == 1:
+        return one_line(_SPECIAL.sub(" ", prompt))[-_LINE:]
+    return one_line(_SPECIAL.sub(" ", _TURN_ENDS.split(turns[-1])[0]))[:_LINE]
 
 
 def _choices(written: str) -> list[str]:
@@ -173,8 +220,13 @@ def _answer(responses: str, choices: Sequence[str], metric: str) -> Answer:
         return Answer(text=shorten(text, _TEXT), scores=(), pick=None)
     scores = [float(each[0]) for each in said]
     finite = tuple(score if abs(score) < float("inf") else None for score in scores)
-    pick = _pick(scores, choices, metric) if len(scores) == len(choices) > 1 else None
-    return Answer(text="", scores=finite[:_CHOICES], pick=pick)
+    if len(scores) != len(choices) or len(choices) < 2:
+        return Answer(text="", scores=finite[:_CHOICES], pick=None)
+    weighed = _weighed(scores, choices, metric)
+    pick = max(range(len(weighed)), key=lambda place: weighed[place])
+    shown = tuple(score if abs(score) < float("inf") else None for score in weighed)
+    per_character = shown[:_CHOICES] if weighed != scores else ()
+    return Answer(text="", scores=finite[:_CHOICES], pick=pick, per_character=per_character)
 
 
 def _is_score(each: Any) -> bool:
@@ -186,14 +238,15 @@ def _is_score(each: Any) -> bool:
     )
 
 
-def _pick(scores: Sequence[float], choices: Sequence[str], metric: str) -> int:
-    """The likeliest choice; ``acc_norm`` divides by its characters, as lm-eval counts them.
+def _weighed(scores: Sequence[float], choices: Sequence[str], metric: str) -> list[float]:
+    """What the pick goes by: ``acc_norm`` divides by the characters, as lm-eval counts them.
 
     lm-eval leaves the space out that stands between the prompt and the choice.
     """
+    if not metric.startswith("acc_norm"):
+        return list(scores)
     lengths = [float(len(choice.removeprefix(" "))) or 1.0 for choice in choices]
-    per = lengths if metric.startswith("acc_norm") else [1.0] * len(scores)
-    return max(range(len(scores)), key=lambda place: scores[place] / per[place])
+    return [score / length for score, length in zip(scores, lengths, strict=True)]
 
 
 def _parsed(written: str) -> Any:

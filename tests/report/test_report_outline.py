@@ -244,6 +244,56 @@ def test_the_pick_of_acc_norm_is_by_length_without_the_leading_space() -> None:
     assert (sample.baseline.pick, sample.candidate.pick, sample.target) == (1, 0, 1)
 
 
+def test_what_acc_norm_picks_by_is_shown() -> None:
+    asked = documents(*((str(n), "p", [" ab", " abcd"], "1") for n in range(2)))
+    old = rows([1.0, 1.0], metric="acc_norm", responses=[choice_scores(-4.0, -6.0)] * 2)
+    new = rows([0.0, 1.0], metric="acc_norm", responses=[choice_scores(-1.0, -6.0)] * 2)
+    runs = results(a_run("new"), new), results(a_run("old"), old)
+    (sample,) = a_report(*runs, documents=asked).flips[0].lost_samples
+    assert sample.baseline.per_character == (-2.0, -1.5)
+
+
+def test_a_task_judged_by_degrees_shows_what_flipped_in_its_answers() -> None:
+    def run_of(name: str, right: float, bits: float):
+        answers = rows([right] * 5 + [1.0] * 15)
+        return results(a_run(name), [*answers, *rows([bits] * 20, metric="gold_bpb")])
+
+    verdict = a_verdict(a_finding("fail", "arc/gold_bpb"))
+    (flips,) = a_report(run_of("new", 0.0, 2.0), run_of("old", 1.0, 1.0), verdict).flips
+    assert (flips.metric, flips.lost) == ("acc", 5)
+
+
+def test_flips_of_broken_rules_come_first_and_of_a_few_items_last() -> None:
+    def run_of(name: str, right: float):
+        sizes = {"few": 5, "sound": 20, "broken": 20}
+        found = [rows([right] * 3 + [1.0] * (n - 3), task=task) for task, n in sizes.items()]
+        return results(a_run(name), [row for each in found for row in each])
+
+    verdict = a_verdict(a_finding("fail", "broken/acc"), a_finding("fail", "few/acc"))
+    flips = a_report(run_of("new", 0.0), run_of("old", 1.0), verdict).flips
+    assert [each.task for each in flips] == ["broken", "sound", "few"]
+
+
+def test_the_number_of_a_choice_that_is_not_there_is_no_wanted_answer() -> None:
+    asked = documents(("0", "Write a poem.", [], "0"), ("1", "6 * 7 =", [], "42"))
+    old = rows([1.0, 1.0], responses=['["A rose"]', '["It is 42"]'])
+    new = rows([0.0, 0.0], responses=['["no"]', '["no"]'])
+    runs = results(a_run("new"), new), results(a_run("old"), old)
+    samples = a_report(*runs, documents=asked).flips[0].lost_samples
+    assert [sample.wanted for sample in samples] == ["", "42"]
+
+
+def test_a_sample_s_line_is_the_last_question_without_the_template() -> None:
+    chat = (
+        "<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\nWho are you?<|im_end|>\n"
+        "<|im_start|>assistant\n"
+    )
+    asked = documents(("0", chat, [], "x"), ("1", "Q: old A: b Q: new A:", [], "x"))
+    runs = results(a_run("new"), rows([0.0] * 2)), results(a_run("old"), rows([1.0] * 2))
+    samples = a_report(*runs, documents=asked).flips[0].lost_samples
+    assert [sample.gist for sample in samples] == ["Who are you?", "Q: old A: b Q: new A:"]
+
+
 def test_a_numeral_target_is_the_choice_that_the_right_checkpoint_picked() -> None:
     # "1" is the text of choice 0 and the number of choice 1.
     asked = documents(("0", "7 - 5 =", [" 1", " 2"], "1"), ("1", "p", [" 1", " 2"], "1"))
