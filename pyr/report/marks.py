@@ -47,27 +47,27 @@ class Spark:
 def scales(measures: Sequence[Measure]) -> dict[str, float]:
     """What the edge of the cell means, by `scale_name`.
 
-    Wide enough for all that changed; the few intervals that are wider still (tasks of a dozen
-    items) are cut rather than squeezing the rest to dots.
+    Wide enough for all that changed or has a rule; the few intervals that are wider still (tasks
+    of a dozen items) are cut rather than squeezing the rest to dots.
     """
     reaches: dict[str, list[float]] = {}
-    changed: dict[str, list[float]] = {}
+    telling: dict[str, list[float]] = {}
     for measure in measures:
         reach = _reach(measure)
         if reach is None or reach == 0:
             continue
         reaches.setdefault(scale_name(measure), []).append(reach)
-        if measure.word in ("worse", "better") or measure.rule == "fail":
-            changed.setdefault(scale_name(measure), []).append(reach)
+        if measure.word in ("worse", "better") or measure.rule is not None:
+            telling.setdefault(scale_name(measure), []).append(reach)
     return {
-        name: 1.05 * max(statistics.median(found), *changed.get(name, [0.0]))
+        name: 1.05 * max(telling.get(name, [statistics.median(found)]))
         for name, found in reaches.items()
     }
 
 
 def scale_name(measure: Measure) -> str:
-    """Measures of one name share a scale: all fractions, else the same metric and unit."""
-    return "fraction" if measure.fraction else f"{measure.metric} {measure.unit}".strip()
+    """Measures of one unit share a scale: all fractions, all bits/byte; else the same metric."""
+    return "fractions" if measure.fraction else measure.unit or measure.metric
 
 
 def difference(measure: Measure, scale: Mapping[str, float]) -> Mark | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from pyr.report.outline import Report, title
 TEMPLATE = "reports/templates/report.html.j2"
 ROWS_FIRST = 24
 """The others appear when asked for (at once where there is no script, and on paper)."""
+SCALES_SAID = 3
 ROWS_SHOWN = 600
 """More measures than this would make the file too large; the rest stands in the JSON."""
 
@@ -70,7 +72,7 @@ def render(report: Report, template: Path | None = None) -> str:
         rows=rows(shown[:ROWS_SHOWN], _place(report)),
         rows_first=ROWS_FIRST,
         rows_left_out=max(0, len(shown) - ROWS_SHOWN),
-        scale=marks.scales(shown).get("fraction"),
+        scales=_widest(marks.scales(shown), shown),
         throughput=rows([speed.readable(each) for each in report.of("throughput")]),
         other_speed=speed.other_speed(report.measures),
         machine=_machine(report),
@@ -127,6 +129,12 @@ def _place(report: Report) -> int | None:
     """Where the candidate stands on the axis of its history."""
     checkpoint = report.candidate.checkpoint
     return checkpoint.tokens if report.axis == "tokens" else checkpoint.step
+
+
+def _widest(scales: dict[str, float], measures: Sequence[Measure]) -> dict[str, float]:
+    """The scales that most measures share, to be said under the table."""
+    shared = Counter(marks.scale_name(each) for each in measures if each.delta is not None)
+    return {name: scales[name] for name, _ in shared.most_common(SCALES_SAID) if name in scales}
 
 
 def _machine(report: Report) -> str:

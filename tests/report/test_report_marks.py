@@ -46,6 +46,30 @@ def test_an_interval_beyond_the_scale_is_cut_and_says_so() -> None:
     assert mark.cut and mark.low >= 0
 
 
+def test_the_widest_that_changed_sets_the_scale_and_not_many_small_tasks() -> None:
+    def run_of(name: str, share: int):
+        small = [row for n in range(6) for row in rows([0.0, 1.0], task=f"small{n}")]
+        return results(a_run(name), [*rows([1.0] * share + [0.0] * (200 - share)), *small])
+
+    measures = a_report(run_of("new", 100), run_of("old", 150)).measures
+    (arc,) = [each for each in measures if each.task == "arc"]
+    scale = marks.scales(measures)
+    assert scale == {"fractions": pytest.approx(1.05 * -arc.low)}
+    assert marks.difference(measures[-1], scale).cut
+
+
+def test_bits_per_byte_share_a_scale_whatever_the_metric() -> None:
+    def run_of(name: str, more: float):
+        values = [1.0 + n / 100 + more for n in range(40)]
+        own = rows(values, task="prose", metric="bits_per_byte", unit="bits/byte", better="lower")
+        gold = rows(values, metric="gold_bpb", unit="bits/byte", better="lower")
+        return results(a_run(name), [*own, *gold])
+
+    assert list(marks.scales(a_report(run_of("new", 0.1), run_of("old", 0.0)).measures)) == [
+        "bits/byte"
+    ]
+
+
 def test_a_sparkline_marks_the_candidate_and_not_the_last_checkpoint() -> None:
     ways = [Point(x, value, None, "c", "") for x, value in ((0, 0.1), (10, 0.4), (20, 0.2))]
     spark = marks.spark(ways, at=10)
