@@ -6,6 +6,8 @@ in it has been made harmless (`words.harmless`), since part of it is what a mode
 
 from __future__ import annotations
 
+import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -167,9 +169,29 @@ def title(run: Run) -> str:
     return ", ".join(parts)
 
 
-def finding_rank(finding: Finding) -> tuple[int, str, str]:
-    """What to read first: what failed, then what is unclear; a key for `sorted`."""
-    return (_STATES.index(finding.state), finding.measure, finding.rule)
+def finding_rank(finding: Finding) -> tuple[int, float, str, str]:
+    """What to read first: what failed, the gravest of it before; a key for `sorted`."""
+    excess = 0.0 if finding.state == "pass" else _excess(finding)
+    return (_STATES.index(finding.state), -excess, finding.measure, finding.rule)
+
+
+def _excess(finding: Finding) -> float:
+    """How many times the allowance was used up, or how far a floor or ceiling was missed."""
+    if _of_health(finding):
+        return math.inf
+    word, _, written = finding.rule.partition(" ")
+    if finding.observed is None or not re.fullmatch(r"[\d.]+(e-?\d+)?", written):
+        return 0.0
+    asked, seen = float(written), finding.observed.value
+    if word == "not_worse_by":
+        return _times(abs(seen), asked)
+    if word == "at_least":
+        return _times(asked, seen)
+    return _times(seen, asked) if word == "at_most" else 0.0
+
+
+def _times(amount: float, of: float) -> float:
+    return amount / of if of > 0 else math.inf if amount > 0 else 0.0
 
 
 # ------------------------------------------------------------------ the banner

@@ -74,6 +74,7 @@ def render(report: Report, template: Path | None = None) -> str:
         rows_left_out=max(0, len(shown) - ROWS_SHOWN),
         scales=_widest(marks.scales(shown), shown),
         throughput=rows([speed.readable(each) for each in report.of("throughput")]),
+        glossary=words.glossary(each.sentence for each in report.findings),
         other_speed=speed.other_speed(report.measures),
         machine=_machine(report),
         tokenizers=rows(report.of("tokenizer")),

@@ -144,7 +144,7 @@ def _in_brackets(reach: str) -> str:
 
 
 def _word(measure: Measure) -> str:
-    word = "" if measure.word == "not compared" else measure.word
+    word = str(measure.word).replace("not compared", "")
     if measure.marks:
         word += f" (decides nothing: {', '.join(measure.marks)})"
     return (f"{word}, now at chance" if measure.now_at_chance else word).strip()

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 Value = TypeVar("Value")
@@ -34,6 +35,13 @@ _UNSEEN = [
     0xFFFF,
     *range(0xE0000, 0xE0080),
 ]
+_TERMS = {
+    "acc": "share of items whose right choice is the likeliest",
+    "acc_norm": "share of items whose right choice is the likeliest by character",
+    "gold_bpb": "bits per byte of the right answer, less is better",
+    "bits_per_byte": "how surprised the model is by a text, less is better",
+    "paired": "both checkpoints were asked the same items, and the items' differences count",
+}
 _VISIBLE = {
     **{code: chr(0x2400 + code) for code in range(32) if code not in (9, 10)},
     **{code: f"\\u{code:04x}" if code > 0xFF else f"\\x{code:02x}" for code in _UNSEEN},
@@ -169,6 +177,16 @@ def probability(p: float | None) -> str:
     if p is None or math.isnan(p):
         return "-"
     return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def glossary(sentences: Iterable[str]) -> str:
+    """What the terms in these sentences mean, in one line; of those alone that occur."""
+    said = " ".join(sentences)
+    return "; ".join(
+        f"{term}: {meaning}"
+        for term, meaning in _TERMS.items()
+        if re.search(rf"(?<![a-z_]){re.escape(term)}(?![a-z_])", said)
+    )
 
 
 def plural(amount: int, one: str, many: str = "") -> str:

@@ -135,6 +135,34 @@ def test_findings_stand_fail_first_then_unclear_then_pass() -> None:
     assert report.banner.reasons == ("fail/acc says fail.",)
 
 
+def test_the_gravest_of_the_failed_rules_comes_first() -> None:
+    # By hand: 0.46 of 0.05 is 9.2 times, 0.785 of 0.02 is 39, 0.24 of 0.07 is 3.4; 1 asked and
+    # 0.5 there is 2 times; nothing there of what was asked is without bound.
+    new, old = two_runs()
+
+    def found(measure: str, rule: str, value: float | None):
+        seen = None if value is None else Estimate(value, 0.01, 100, 100)
+        return a_finding("fail", measure, rule=rule, observed=seen)
+
+    findings = [
+        found("arc/gold_bpb", "not_worse_by 0.05", 0.46),
+        found("python/bits_per_byte", "not_worse_by 0.02", 0.785),
+        found("words/acc", "not_worse_by 0.07", -0.24),
+        found("health/finite", "at_least 1", 0.99),
+        found("sciq/acc", "at_least 1", 0.6),
+        found("call/own", "call my.function", None),
+    ]
+    order = [each.measure for each in a_report(new, old, a_verdict(*findings)).findings]
+    assert order == [
+        "health/finite",
+        "python/bits_per_byte",
+        "arc/gold_bpb",
+        "words/acc",
+        "sciq/acc",
+        "call/own",
+    ]
+
+
 @pytest.mark.parametrize("state", ["pass", "fail", "unclear"])
 def test_the_banner_says_the_verdict(state) -> None:
     new, old = two_runs()

@@ -91,6 +91,12 @@ def test_ordinary_text_is_left_as_it_is() -> None:
     assert words.visible(text) == text
 
 
+def test_only_terms_that_occur_are_explained() -> None:
+    said = words.glossary(["arc/acc_norm fell by 0.1 (n=5, unpaired)"])
+    assert said.startswith("acc_norm: ") and ";" not in said
+    assert words.glossary(["health/finite is 1."]) == ""
+
+
 def test_what_was_left_out_of_a_long_text_is_said() -> None:
     assert words.shorten("abcdef", 2) == "ab [4 characters left out]"
     assert words.shorten("abcdef", 2, keep="tail") == "[4 characters left out] ef"
