@@ -30,6 +30,7 @@ from pyr.schema import Better, Comparison, Estimate, State, Verdict
 
 FALSE_DISCOVERY_RATE = 0.10
 CONFIDENCE = 0.95
+FEWEST_ITEMS = 10
 MATTERS = 0.1
 """Without a rule's margin: what matters of a fraction, and as a share of any other score."""
 
@@ -108,6 +109,14 @@ class Measure:
     def name(self) -> str:
         """``task/metric``, as gate rules write it."""
         return f"{self.task}/{self.metric}"
+
+    @property
+    def small(self) -> bool:
+        """True of a group's member of a few items, which its group speaks for."""
+        known = self.candidate or self.baseline
+        telling = self.rule is not None or self.word in ("worse", "missing", "better")
+        is_member = self.group not in ("", self.task)
+        return is_member and known is not None and 0 < known.n < FEWEST_ITEMS and not telling
 
     @property
     def clustered(self) -> bool:
@@ -309,10 +318,11 @@ def _is_fraction(measure: Measure | Comparison) -> bool:
     return measure.better == "higher" and not measure.unit and all(0 <= v <= 1 for v in known)
 
 
-def _rank(measure: Measure) -> tuple[int, int, bool, float, str, str]:
+def _rank(measure: Measure) -> tuple[bool, int, int, bool, float, str, str]:
     """Worse first; within a word what breaks a rule, groups before members, clear before faint.
 
-    What did not change, or has nothing to change from, goes by its number of items.
+    What did not change, or has nothing to change from, goes by its number of items; members of a
+    few items come after everything.
     """
     known = measure.candidate or measure.baseline
     weight = float(known.n) if known else 0.0
@@ -320,4 +330,12 @@ def _rank(measure: Measure) -> tuple[int, int, bool, float, str, str]:
         weight = abs(measure.delta.value) / measure.delta.se
     member = measure.group not in ("", measure.task)
     word = _ORDER.index(measure.word)
-    return (word, GRAVITY[measure.rule], member, -weight, measure.task, measure.metric)
+    return (
+        measure.small,
+        word,
+        GRAVITY[measure.rule],
+        member,
+        -weight,
+        measure.task,
+        measure.metric,
+    )

@@ -59,6 +59,7 @@ def render(report: Report, template: Path | None = None) -> str:
         "signed": words.signed,
         "margin": words.margin,
         "reach": words.reach,
+        "short_digest": words.short_digest,
         "count": words.count,
         "clustered": words.clustered,
         "large": words.large,
@@ -74,6 +75,13 @@ def render(report: Report, template: Path | None = None) -> str:
         rows_left_out=max(0, len(shown) - ROWS_SHOWN),
         scales=_widest(marks.scales(shown), shown),
         throughput=rows([speed.readable(each) for each in report.of("throughput")]),
+        health_rules=sum(each.measure.startswith("health/") for each in report.findings),
+        sound_rules=[
+            each.measure
+            for each in report.findings
+            if each.measure.startswith("health/") and each.state == "pass"
+        ],
+        suite_facts=[each.label for each in report.facts if each.label.startswith("suite.")],
         glossary=words.glossary(each.sentence for each in report.findings),
         other_speed=speed.other_speed(report.measures),
         machine=_machine(report),

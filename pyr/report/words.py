@@ -189,6 +189,11 @@ def glossary(sentences: Iterable[str]) -> str:
     )
 
 
+def short_digest(text: str) -> str:
+    """A sha256 by its first twelve digits; any other text as it is."""
+    return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{52}\b", r"\1", text)
+
+
 def plural(amount: int, one: str, many: str = "") -> str:
     """``1 measure``, ``3 measures``."""
     return f"{amount:,} {one if amount == 1 else many or one + 's'}"

@@ -125,6 +125,38 @@ def test_clusters_are_said_beside_the_items_and_the_flips() -> None:
     assert "| 60 in 6 clusters |" in text.markdown(report)
 
 
+def test_sound_health_is_one_folded_line_of_the_gate() -> None:
+    findings = [a_finding("pass", f"health/{name}") for name in ("finite", "tied")]
+    report = a_report(results(a_run(), rows([1.0, 0.0])), None, a_verdict(*findings, a_finding()))
+    said = " ".join("".join(Page(page.render(report)).text).split())
+    assert "Health: 2 of 2 rules pass" in said and "1 pass" in said
+
+
+def test_facts_of_both_runs_stand_once_and_the_suite_is_folded() -> None:
+    digest = "0123456789abcdef" * 4
+    environment = {"suite": {"seed": 7}, "python": "3.11"}
+    runs = [
+        results(a_run(name, suite_digest=digest, environment=environment), rows([1.0, 0.0]))
+        for name in ("new", "old")
+    ]
+    html = page.render(a_report(*runs))
+    assert digest not in html and html.count("0123456789ab") == 1
+    assert html.count("3.11") == 1
+    assert html.index("The suite as it was asked") < html.index("suite.seed")
+
+
+def test_small_members_of_a_group_come_last_and_not_on_paper() -> None:
+    def run_of(name: str):
+        small = [
+            row for n in range(30) for row in rows([1.0, 0.0], task=f"calls_{n}", group="calls")
+        ]
+        return results(a_run(name), [*small, *rows([1.0, 0.0] * 50)])
+
+    report = a_report(run_of("new"), run_of("old"))
+    assert {each.task for each in report.measures[:2]} == {"arc", "calls"}
+    assert "later small" in page.render(report) and "not printed" in page.render(report)
+
+
 def test_items_that_stand_for_themselves_are_no_clusters(full) -> None:
     assert "cluster" not in full
 
