@@ -107,11 +107,34 @@ def thirds(rng: np.random.Generator, n: int) -> Pair:
     return Pair(before + change, before, -0.02)
 
 
-def bits(rng: np.random.Generator, n: int) -> Pair:
-    """Bits per byte over documents of very different length."""
-    size = rng.lognormal(6, 1, n)
-    before = 1 + rng.normal(0, 0.3, n)
-    return Pair(before + 0.01 + rng.normal(0, 0.05, n), before, 0.01, size, size)
+def texts(spread: float) -> Draw:
+    """Bits per byte over documents whose lengths are log-normal."""
+
+    def draw(rng: np.random.Generator, n: int) -> Pair:
+        size = rng.lognormal(6, spread, n)
+        before = 1 + rng.normal(0, 0.3, n)
+        return Pair(before + 0.01 + rng.normal(0, 0.05, n), before, 0.01, size, size)
+
+    return draw
+
+
+def unequal_tasks(rng: np.random.Generator, n: int) -> Pair:
+    """A group: one task has two thirds of the items, nineteen share the rest; each has its way."""
+    tasks = np.where(np.arange(n) % 3 < 2, 0, 1 + np.arange(n) % 19)
+    before = rng.normal(0, 1, n)
+    change = rng.normal(0, 0.05, 20)[tasks] + rng.normal(0, 0.3, n)
+    return Pair(before + change, before, 0.0, clusters=tasks)
+
+
+def rare(share: float) -> Draw:
+    """A fault in one place: this share of the items lose a whole bit, the others hardly change."""
+
+    def draw(rng: np.random.Generator, n: int) -> Pair:
+        before = rng.normal(-5, 0.8, n)
+        lost = rng.normal(0, 0.02, n) + (rng.random(n) < share)
+        return Pair(before - lost, before, -share)
+
+    return draw
 
 
 def other_weights(rng: np.random.Generator, n: int) -> Pair:
@@ -155,14 +178,17 @@ CASES: dict[str, Draw] = {
     "answers, clusters of 25": whole_clusters(25),
     "answers, clusters of 5 as wholes": whole_clusters(5, share=1),
     "thirds of an answer": thirds,
-    "bits per byte": bits,
+    "bits per byte": texts(1),
+    "bits per byte, lengths from 1 to 50": texts(2),
+    "a group, one task two thirds of it": unequal_tasks,
+    "one bit lost by 3%": rare(0.03),
     "weights that differ": other_weights,
     "heavy tails (t, 3 df)": changes(heavy),
     "skewed (lognormal 0.5)": changes(skewed),
     "very skewed (lognormal 1)": changes(very_skewed),
     "nine of ten tied": changes(ties),
 }
-BEYOND = {"very skewed (lognormal 1)"}
+BEYOND = {"very skewed (lognormal 1)", "one bit lost by 3%"}
 """Shown, not promised."""
 
 # ------------------------------------------------------------------ one bound
@@ -191,7 +217,8 @@ def items_of(values: np.ndarray, weights: np.ndarray | None, clusters: np.ndarra
 def estimate(pair: Pair) -> tuple[Estimate, float]:
     theirs = pair.weights if pair.their_weights is None else pair.their_weights
     ours = items_of(pair.ours, pair.weights, pair.clusters)
-    found = _paired(ours, items_of(pair.others, theirs, pair.clusters), census=False)
+    others = items_of(pair.others, theirs, pair.clusters)
+    found = _paired(ours, others, census=False, same=False)
     return found.delta, found.p
 
 
@@ -320,7 +347,8 @@ def family_rows(draws: int) -> list[list[str]]:
 STAGED: dict[str, Callable[[float], Draw]] = {
     "answers, a tenth changed": lambda drop: flips(0.05, 0.05 + drop),
     "answers, none gained": lambda drop: flips(0, drop),
-    "bits per byte": lambda drop: shifted(bits, -0.01 - drop),
+    "bits per byte": lambda drop: shifted(texts(1), -0.01 - drop),
+    "one bit lost by a few": rare,
     "heavy tails (t, 3 df)": lambda drop: shifted(changes(heavy), -10 * drop),
 }
 
