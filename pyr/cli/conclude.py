@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pyr import content
 from pyr.cli import EXIT_CODES
-from pyr.compare import average, averaged
+from pyr.compare import average, averaged, lineage, training
 from pyr.errors import StoreError
 from pyr.gate import as_json, assess, read_verdict, still_accepted
 from pyr.report import outline, page, terminal, text
@@ -101,9 +101,14 @@ def show(conclusion: Conclusion, *, as_json: bool = False) -> int:
 
 
 def history_of(store: Store, candidate: Run) -> list[Run]:
-    """Finished runs of the same suite and engine: the trajectory, and how noisy it is."""
+    """Finished runs of the candidate's training, by the same suite and engine: its trajectory."""
     asked = (candidate.suite_digest, candidate.engine)
-    return [run for run in store.runs() if run.finished and (run.suite_digest, run.engine) == asked]
+    alike = [run for run in store.runs() if (run.suite_digest, run.engine) == asked]
+    return [run for run in alike if run.finished and _course(run) == _course(candidate)]
+
+
+def _course(run: Run) -> object:
+    return training(run.checkpoint) or lineage(run.checkpoint)
 
 
 def _place(store: Store, candidate: Run, results: Results, apart: Run | None) -> Path:

@@ -272,8 +272,3 @@ def _demo(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("-o", "--output", default="reports/demo", metavar="DIR")
     verb.add_argument("--cache", default=".cache/demo", metavar="DIR", help="weights and items")
     _common(verb, "demo")
-
-
-def namespace_defaults(options: argparse.Namespace, **values: Any) -> argparse.Namespace:
-    """A copy of `options` with `values` set; for verbs that call another verb's handler."""
-    return argparse.Namespace(**{**vars(options), **values})

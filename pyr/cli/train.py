@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pyr.cli import EXIT_CODES, INTERRUPTED
-from pyr.cli.conclude import Conclusion, conclude, write_aside
+from pyr.cli.conclude import Conclusion, conclude, history_of, write_aside
 from pyr.cli.eval import local_mirror, measure
 from pyr.cli.progress import note
 from pyr.evaluate import Conditions
@@ -46,8 +46,7 @@ def rehearsal_of(options: argparse.Namespace, read: Curriculum) -> Rehearsal:
     store = Store(options.store)
 
     def report(candidate: Run, baseline: Run | None, gate: Gate) -> Conclusion:
-        earlier = [each for each in store.runs() if _comparable(each, candidate)]
-        return conclude(store, candidate, baseline, gate, history=earlier)
+        return conclude(store, candidate, baseline, gate, history=history_of(store, candidate))
 
     return Rehearsal(
         output=Path(options.output or f"out/{read.recipe.name}"),
@@ -58,11 +57,6 @@ def rehearsal_of(options: argparse.Namespace, read: Curriculum) -> Rehearsal:
         conditions=Conditions(mirror=local_mirror(options.datasets)),
         say=note,
     )
-
-
-def _comparable(run: Run, candidate: Run) -> bool:
-    same = (run.suite_digest, run.engine) == (candidate.suite_digest, candidate.engine)
-    return bool(run.finished) and same
 
 
 def _write_report(read: Curriculum, outcome: Outcome, rehearsal: Rehearsal) -> None:

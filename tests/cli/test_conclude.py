@@ -48,6 +48,16 @@ def test_the_history_in_the_store_shows_the_noise_of_checkpoints(store):
     assert "item noise" in alone.verdict.findings[0].sentence
 
 
+def test_another_model_in_the_store_is_no_part_of_the_history(store):
+    other = Checkpoint(path="", name="x-step450", digest="x", format="imported", step=450)
+    with store.begin(Run("x-step450", other, "s", "s", "e", started="0"), on_wait=print) as opened:
+        opened.append("harness", [Record("quiz", "bits", "0", 9.0, better="lower")])
+        opened.finish(finished="x", skipped=(), notes=(), data={}, environment={})
+    assert {run.checkpoint.name for run in history_of(store, store.run("m-step700"))} == {
+        f"m-step{step}" for step in range(100, 800, 100)
+    }
+
+
 def test_the_mean_of_checkpoints_is_one_candidate_with_less_noise(store):
     one = concluded(store).report.measures
     parts = [store.run(f"m-step{step}") for step in (500, 600)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,16 +99,3 @@ class Work:
 
     def _flops(self, tokens: int, scored: int, pairs: int) -> float:
         return self.shape.token * tokens + self.shape.scored * scored + self.shape.pair * pairs
-
-    def as_dict(self) -> Mapping[str, float]:
-        """The counts, for a report."""
-        return {
-            "requests": self.requests,
-            "request_tokens": self.request_tokens,
-            "tokens": self.tokens,
-            "unique_tokens": self.unique_tokens,
-            "scored": self.scored,
-            "unique_scored": self.unique_scored,
-            "flops": self.flops,
-            "fraction_of_limit": self.fraction,
-        }
