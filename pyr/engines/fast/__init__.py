@@ -36,12 +36,14 @@ def open_fast(checkpoint: Checkpoint, settings: EngineSettings) -> LM:
     from lm_eval.models.huggingface import HFLM
 
     from pyr.engines.fast.lm import FastLM
+    from pyr.engines.fast.score import default_budget
     from pyr.engines.fast.selfcheck import check
 
     model, tokenizer = load_model(checkpoint, settings)
     outcome = check(model, tokenizer)
     if outcome.agrees:
-        return FastLM(model, tokenizer, batch_size=settings.batch_size)
+        budget = default_budget(model).times(settings.batch_size / EngineSettings().batch_size)
+        return FastLM(model, tokenizer, budget=budget, batch_size=settings.batch_size)
     lm = HFLM(
         pretrained=model, tokenizer=tokenizer, batch_size=settings.batch_size, logits_cache=False
     )

@@ -36,7 +36,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What one pack may hold. `halved` after running out of memory."""
+    """What one pack may hold: half of it after running out of memory."""
 
     tokens: int = 1024
     scored: int = 1024
@@ -45,11 +45,11 @@ class Budget:
     cell_overhead: int = 1000
     """What one more call of the attention function costs, in (query, key) pairs."""
 
-    def halved(self) -> Budget:
-        """Half the tokens and half the scored positions, at least one of each."""
+    def times(self, factor: float) -> Budget:
+        """So many times the tokens and the scored positions, at least one of each."""
         return Budget(
-            max(1, self.tokens // 2),
-            max(1, self.scored // 2),
+            max(1, int(self.tokens * factor)),
+            max(1, int(self.scored * factor)),
             self.cell_rows,
             self.cell_overhead,
         )

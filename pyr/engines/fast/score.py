@@ -142,7 +142,7 @@ class Scorer:
                 where=str(self.model.device),
                 remedy="use a device with more memory, or a smaller dtype",
             )
-        self.budget = self.budget.halved()
+        self.budget = self.budget.times(0.5)
         if self.model.device.type == "cuda":
             torch.cuda.empty_cache()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,8 @@ def test_the_engine_opens_a_checkpoint(tiny_checkpoint: Path) -> None:
     lm = open_fast(identify(tiny_checkpoint), CPU)
     assert isinstance(lm, FastLM)
     assert lm.notes == []
+    half = open_fast(identify(tiny_checkpoint), dataclasses.replace(CPU, batch_size=4))
+    assert (half.scorer.budget.tokens, lm.scorer.budget.tokens) == (512, 1024)
 
 
 def test_an_unsupported_model_gets_the_reference_engine_and_a_note(
