@@ -22,7 +22,7 @@ from pyr import content
 from pyr.compare import compare
 from pyr.gate import assess, judge
 from pyr.gate.bisect import bisect, read_rule
-from pyr.schema import Finding, Gate, State, Verdict
+from pyr.schema import Finding, Gate, Verdict
 from pyr.store import Results, Store
 from pyr.store.lm_eval_results import import_results
 
@@ -103,10 +103,10 @@ def turn(way: Sequence[Results]) -> list[str]:
     rest = way[best:]
     gate = read_rule(FALL)
 
-    def state(position: int) -> State:
-        return judge(gate, rest[position], rest[0], compare(rest[position], rest[0])).state
+    def judged(position: int) -> Finding:
+        return judge(gate, rest[position], rest[0], compare(rest[position], rest[0])).findings[0]
 
-    found = bisect(len(rest), state)
+    found = bisect(len(rest), judged)
     good, bad = (rest[at].run.checkpoint for at in (found.last_good, found.first_bad))
     return [
         f"`pyr bisect` by `{FALL}` from step {rest[0].run.checkpoint.step:,} (the best) to "
