@@ -6,8 +6,9 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from pyr.errors import UsageError
 from pyr.gate import assess
@@ -42,13 +43,21 @@ def _phase_seconds(checkpoint: Path) -> float:
             where=f"looked for: {log}",
             remedy="give the budget in seconds: --budget 90s",
         )
-    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
     total, before = 0.0, 0
-    for line in lines:
+    for line in _lines(log):
         # A phase that was resumed logs some steps twice: both were paid for.
         total += line["seconds"] * max(1, line["step"] - before)
         before = line["step"]
     return total
+
+
+def _lines(log: Path) -> Iterator[dict[str, Any]]:
+    """What is logged; a last line that was cut off by a crash is left out."""
+    for line in log.read_text(encoding="utf-8").splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            return
 
 
 def budget(

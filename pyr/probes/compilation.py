@@ -25,6 +25,7 @@ class Prepared:
     spec: TaskSpec
     place: Place
     task: Any
+    aggregations: Mapping[str, Aggregation]
     bundle: Path | None
     """Where its bundle is or goes; None if its data has no fingerprint."""
     items: Sequence[Item] | None
@@ -57,18 +58,22 @@ class Compiler:
         self.subject = subject
 
     def prepare(self, spec: TaskSpec) -> Prepared:
-        """Find the task's bundle, or load its data. Raises DataMissing."""
+        """Find the task's bundle, or load its data.
+
+        Raises DataMissing, and ContentError for a metric that is no mean over items.
+        """
         where = place(spec, self.subject.mirror)
         bundle = self._bundle(spec, where)
         items = bundles.read(bundle) if bundle else None
         if items:
-            return Prepared(spec, where, scorer(self.manager, spec, items[0].doc), bundle, items)
-        return Prepared(spec, where, load(self.manager, spec, where), bundle, None)
+            task = scorer(self.manager, spec, items[0].doc)
+        else:
+            task = load(self.manager, spec, where)
+        return Prepared(spec, where, task, aggregations(task, spec.name), bundle, items or None)
 
     def compile(self, prepared: Prepared) -> Compiled:
         """The requests of the items that this suite takes, built as lm-eval builds them."""
         spec, task = prepared.spec, prepared.task
-        known = aggregations(task, spec.name)
         items = prepared.items
         if items is None:
             items = self._build(spec, task)
@@ -81,7 +86,8 @@ class Compiler:
             for instance, asked in zip(requests[item.number], item.requests, strict=True)
             if len(asked.continuation_ids)
         }
-        return Compiled(spec, task, known, [item.number for item in items], requests, encoded)
+        order = [item.number for item in items]
+        return Compiled(spec, task, prepared.aggregations, order, requests, encoded)
 
     def _bundle(self, spec: TaskSpec, where: Place) -> Path | None:
         """The file named after everything that could change the requests."""

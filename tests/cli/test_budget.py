@@ -31,6 +31,11 @@ def test_a_share_is_of_the_time_that_the_phase_took(tmp_path):
     assert seconds_of("2%", tmp_path / "checkpoint-30") == pytest.approx(0.02 * 100)
 
 
+def test_a_log_that_a_crash_cut_off_counts_as_far_as_it_goes(tmp_path):
+    (tmp_path / "log.jsonl").write_text('{"step": 10, "seconds": 2.0}\n{"step": 20, "sec')
+    assert seconds_of("50%", tmp_path / "checkpoint-30") == pytest.approx(10)
+
+
 def test_a_share_of_an_unknown_phase_is_refused(tmp_path):
     with pytest.raises(UsageError, match="how long the phase"):
         seconds_of("2%", tmp_path / "checkpoint-30")
