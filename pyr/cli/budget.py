@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from pyr.errors import UsageError
 from pyr.gate import assess
 from pyr.gate.stages import Budget
 from pyr.schema import Gate, Run, Verdict
 from pyr.store import Results, Store
+from pyr.training.log import LOG, read_log
 
 _FORM = re.compile(r"(\d+(?:\.\d+)?)(s|m|h|%)")
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
-_LOG = "log.jsonl"
-"""What a phase writes beside its checkpoints: a line has its step, and the seconds of one step."""
 
 
 def seconds_of(text: str, checkpoint: Path) -> float:
@@ -36,7 +33,7 @@ def seconds_of(text: str, checkpoint: Path) -> float:
 
 
 def _phase_seconds(checkpoint: Path) -> float:
-    log = checkpoint.resolve().parent / _LOG
+    log = checkpoint.resolve().parent / LOG
     if not log.is_file():
         raise UsageError(
             f"nothing tells how long the phase of {checkpoint.name} took.",
@@ -44,20 +41,11 @@ def _phase_seconds(checkpoint: Path) -> float:
             remedy="give the budget in seconds: --budget 90s",
         )
     total, before = 0.0, 0
-    for line in _lines(log):
+    for line in read_log(log):
         # A phase that was resumed logs some steps twice: both were paid for.
         total += line["seconds"] * max(1, line["step"] - before)
         before = line["step"]
     return total
-
-
-def _lines(log: Path) -> Iterator[dict[str, Any]]:
-    """What is logged; a last line that was cut off by a crash is left out."""
-    for line in log.read_text(encoding="utf-8").splitlines():
-        try:
-            yield json.loads(line)
-        except ValueError:
-            return
 
 
 def budget(

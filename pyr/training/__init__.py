@@ -10,6 +10,7 @@ parts.py        a source read in parts, which together give the shards of one pi
 executors.py    those parts as tasks of datatrove: here, under Slurm, on Ray
 packing.py      shards -> rows without padding, in an order that a seed decides
 checkpoints.py  checkpoints that are complete or absent
+log.py          a phase's log, read without torch
 watch.py        what is looked at during a phase: losses, signals, saves
 pulse.py        a short suite on every saved checkpoint, within a budget
 settings.py     a phase's options for transformers' and trl's trainers

@@ -23,8 +23,8 @@ from pyr.report.trail import Point, follow
 from pyr.schema import Finding, Run, State
 from pyr.store import Results, Store
 from pyr.training import checkpoints
+from pyr.training.log import LOG, read_log
 from pyr.training.recipe import Curriculum
-from pyr.training.watch import LOG, read_log
 
 if TYPE_CHECKING:
     from pyr.training.curriculum import Outcome, Passage

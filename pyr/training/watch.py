@@ -20,9 +20,9 @@ from transformers import TrainerCallback
 
 from pyr.errors import MeasureError
 from pyr.training import checkpoints
+from pyr.training.log import LOG, keep_lines, read_log
 from pyr.training.speed import Speed
 
-LOG = "log.jsonl"
 _WINDOW = 50
 _LEAST = 20
 _TOKENIZER_FILES = (
@@ -181,27 +181,6 @@ def copy_tokenizer(source: Path, folder: Path) -> None:
     for name in _TOKENIZER_FILES:
         if (source / name).is_file():
             shutil.copyfile(source / name, folder / name)
-
-
-def read_log(file: Path) -> list[dict[str, Any]]:
-    """The lines of a phase's log; a last line that was cut off is left out."""
-    lines = []
-    for line in file.read_text(encoding="utf-8").splitlines():
-        try:
-            lines.append(json.loads(line))
-        except ValueError:
-            break
-    return lines
-
-
-def keep_lines(file: Path, step: int) -> None:
-    """Cut the log back to what had been logged at `step`."""
-    if not file.is_file():
-        return
-    kept = [line for line in read_log(file) if line["step"] <= step]
-    aside = file.with_suffix(f".{os.getpid()}")
-    aside.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-    aside.replace(file)
 
 
 def say(text: str) -> None:

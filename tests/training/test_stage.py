@@ -11,7 +11,7 @@ from factories_training import curve, placed, weights
 
 from pyr import content
 from pyr.errors import MeasureError, StoreError
-from pyr.training import checkpoints, order, stage, watch
+from pyr.training import checkpoints, log, order, stage, watch
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -61,7 +61,7 @@ def test_a_phase_ends_with_the_model_and_its_tokenizer(whole: Path) -> None:
 
 def test_the_log_has_a_line_for_every_step(whole: Path) -> None:
     assert [step for step, *_ in curve(whole)] == list(range(1, 13))
-    line = watch.read_log(whole / "log.jsonl")[-1]
+    line = log.read_log(whole / "log.jsonl")[-1]
     assert line["tokens"] == 12 * 128
     assert line["tokens_per_second"] > 0
     assert 0 < line["mfu"] < 1
