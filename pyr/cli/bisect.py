@@ -46,7 +46,9 @@ def run(options: argparse.Namespace) -> int:
     @cache
     def judged(position: int) -> Finding:
         found, good = map(store.results, way[position].runs())
-        return judge(gate, found, good, compare(found, good)).findings[0]
+        verdict = judge(gate, found, good, compare(found, good))
+        # A pattern is about several measures: the worst of them counts.
+        return min(verdict.findings, key=lambda each: ("fail", "unclear", "pass").index(each.state))
 
     turn = bisect(len(way), judged)
     before, after = (way[each].runs()[0] for each in (turn.last_good, turn.first_bad))

@@ -11,7 +11,7 @@ import yaml
 from pyr import content
 from pyr.engines import EngineSettings
 from pyr.errors import UsageError, did_you_mean
-from pyr.schema import Suite
+from pyr.schema import ProbeSpec, Suite
 
 _PICKLE = "allow_pickle"
 
@@ -43,7 +43,7 @@ def settle(suite: Suite, engine: str, assignments: Sequence[str]) -> Settled:
 
 def _assign(key: str, value: Any, settings: dict[str, Any], raw: dict[str, Any]) -> None:
     engine_keys = {field.name: field.type for field in fields(EngineSettings)}
-    probes = {probe["name"] or probe["probe"].partition(":")[0]: probe for probe in raw["probes"]}
+    probes = {ProbeSpec.model_validate(probe).label: probe for probe in raw["probes"]}
     name, dot, option = key.partition(".")
     if dot and name in probes:
         probes[name]["options"][option] = value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -129,7 +129,9 @@ def measures(candidate: Results, baseline: Results | None) -> tuple[Measures, Me
     for side, task, metric, rows in _slices(records, "task"):
         found[side][task, metric] = _measure(records, rows, items.take(rows))
     pooled = _pool(records, items, tasks)
-    pooled = dataclasses.replace(pooled, weights=pooled.weights * _sampled(records, runs))
+    asked = next((run.run.asked for run in runs if run.run.asked), {})
+    if asked:
+        pooled = dataclasses.replace(pooled, weights=pooled.weights * _sampled(records, asked))
     for side, group, metric, rows in _slices(records, "group"):
         if group and group not in records["task"].cat.categories:
             found[side][group, metric] = _measure(records, rows, pooled.take(rows))
@@ -202,12 +204,11 @@ def _pool(records: pd.DataFrame, items: Items, tasks: Codes) -> Items:
     return dataclasses.replace(items, clusters=np.where(by_task, -1 - tasks, items.clusters))
 
 
-def _sampled(records: pd.DataFrame, runs: Sequence[Results]) -> Floats:
+def _sampled(records: pd.DataFrame, asked: Mapping[str, Sequence[int]]) -> Floats:
     """How many items of its task each record stands for, where a run in stages asked only some.
 
     What all items of a group would give: of a task of 6,000 and one of 100 items 32 were asked.
     """
-    asked = next((run.run.asked for run in runs if run.run.asked), {})
     factors = {task: total / n for task, (n, total) in asked.items() if n}
     found = records["task"].astype(str).map(factors).fillna(1.0)
     return np.asarray(found, dtype=np.float64)

@@ -55,16 +55,14 @@ def trail(candidate: Results, history: Sequence[Results]) -> list[Results]:
     # A mean stands beside the checkpoints it is made of: it is no checkpoint of its own.
     own = [] if averaged(run) > 1 or run.asked else [candidate]
     alike = [each for each in [*history, *own] if _alike(each.run, run)]
-    known = {
-        each.run.id: each for each in {each.run.checkpoint.digest: each for each in alike}.values()
-    }
-    axis = _axis([candidate, *known.values()])
+    known = {each.run.checkpoint.digest: each for each in alike}.values()
+    axis = _axis([candidate, *known])
     last = _place(run, axis)
     if last is None:
         return []
-    placed = {each.run.id: _place(each.run, axis) for each in known.values()}
-    before = {name: place for name, place in placed.items() if place is not None and place <= last}
-    return [known[name] for name in sorted(before, key=lambda name: (before[name], name))]
+    placed = [(_place(each.run, axis), each.run.id, each) for each in known]
+    before = [each for each in placed if each[0] is not None and each[0] <= last]
+    return [each for _, _, each in sorted(before, key=lambda each: each[:2])]
 
 
 def with_noise(

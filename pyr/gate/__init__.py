@@ -19,7 +19,7 @@ other: ``blimp/acc``. Every rule is a half line of allowed values, and a finding
 For ``better: lower`` the last two are mirrored. A broken health check fails whatever else is
 missing.
 
-    assess.py      two runs -> comparisons, noise, verdict: the one way that every verb goes
+    assess.py      two runs -> comparisons, noise, verdict: the way of every verb but bisect
     verdict.py     the rules on the bench: what they match, the findings, the verdict
     obstacles.py   what keeps a rule from being judged, or from passing
     rules.py       one rule against one estimate: the allowed values, the state, the n needed

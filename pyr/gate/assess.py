@@ -1,4 +1,4 @@
-"""From two runs to a verdict: the one way that every verb goes."""
+"""From two runs to a verdict: the way of every verb but bisect, which judges a rule alone."""
 
 from __future__ import annotations
 

@@ -38,8 +38,7 @@ def judged(
     observed = row.delta if is_relative(rule) else row.candidate
     assert observed is not None
     decimals = _decimals((limits.high - limits.low) / 2, _limit(rule))
-    amount = _number(observed.value, decimals)
-    seen = f"is {amount}"
+    seen = f"is {_number(observed.value, decimals)}"
     if is_relative(rule):
         seen = _movement(observed.value, decimals, row.unit)
     basis = _basis(rule, row, limits, level=level, of=of, decimals=decimals)
