@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from pyr.engines.allocator import keep_freed_memory
 from pyr.errors import UsageError, did_you_mean
 from pyr.schema import Checkpoint
 
@@ -94,6 +95,8 @@ def open_model(checkpoint: Checkpoint, settings: EngineSettings) -> LM:
             f"unknown engine '{settings.engine}'.",
             remedy=did_you_mean(target, _ENGINES) or f"use one of: {', '.join(_ENGINES)}",
         )
+    if settings.resolved().device == "cpu":
+        keep_freed_memory()
     return load_object(target, what="engine")(checkpoint, settings)
 
 

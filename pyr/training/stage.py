@@ -18,6 +18,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from pyr.engines.allocator import keep_freed_memory
 from pyr.errors import ContentError, PyrError, StoreError
 from pyr.training import checkpoints, order, packing, settings, watch
 from pyr.training.order import Order
@@ -71,6 +72,8 @@ def run(asked: Order, folder: Path, *, conductor: int | None = None) -> None:
             where=str(folder),
             remedy="start them by torchrun or accelerate, with a backend that the device has",
         )
+    if options.device.type == "cpu":
+        keep_freed_memory()
     if main_rank:
         watch.say(f"  on {options.device}, {processes} processes")
     with _held(folder) if main_rank else nullcontext():

@@ -14,10 +14,15 @@ import argparse
 import json
 import logging
 import random
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from tasks_asked import return_freed_memory
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 CLASSES = {
@@ -94,6 +99,7 @@ def run(options: Any) -> None:
 
     from pyr.checkpoint import identify
     from pyr.engines import EngineSettings
+    from pyr.engines.allocator import keep_freed_memory
     from pyr.engines.fast.generate import generate_until
     from pyr.engines.reference import load_model
 
@@ -105,9 +111,11 @@ def run(options: Any) -> None:
 
     def fast(requests: list[Any]) -> list[str]:
         length = model.config.max_position_embeddings
+        keep_freed_memory()
         return generate_until(model, tokenizer, requests, max_length=length, slots=options.slots)
 
     def stock(requests: list[Any], batch_size: int) -> list[str]:
+        return_freed_memory()
         lm = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch_size)
         return lm.generate_until(requests, disable_tqdm=True)
 

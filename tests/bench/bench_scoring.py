@@ -3,12 +3,14 @@
     python tests/bench/bench_scoring.py CHECKPOINT --datasets MIRROR... [--tasks name:items:shots,]
 
 Measured is process CPU time of the LM's method over ready-made requests, encoding included. Stock
-is HFLM as installed (its logits cache on) at the best of batch sizes 1, 8 and 32; then stock and
-fast alternate, and medians are printed, a table in Markdown. `physics allows` is the ratio at equal
-efficiency: the floating-point operations of stock, padding included, over the least that any engine
-needs for the same requests. `peak` is the best rate of a matrix product of the model's own shapes,
-measured between the turns; `its products alone` is what the model's own products reach of it one
-after the other, nothing between them.
+is HFLM as installed (its logits cache on, freed memory returned to the system) at the best of batch
+sizes 1, 8 and 32; then stock and fast alternate, and medians are printed, a table in Markdown.
+`physics allows` is the ratio at equal efficiency: the floating-point operations of stock, padding
+included, over the least that any engine needs for the same requests. `peak` is the best rate of a
+matrix product of the model's own shapes, measured between the turns. `products alone` is what the
+products of the model's body reach of it one after the other, `modules alone` what transformers'
+own body of the model does, given one row of 1024 tokens and no head: more no engine can reach that
+runs it.
 """
 
 from __future__ import annotations
@@ -24,8 +26,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from tasks_asked import Asked, Entry, asked_tasks, open_both, stock
+from tasks_asked import Asked, Entry, asked_tasks, open_both, return_freed_memory, stock
 
+from pyr.engines.allocator import keep_freed_memory
 from pyr.engines.fast.lm import FastLM
 from pyr.engines.fast.plan import Budget, arrange
 from pyr.engines.fast.work import Shape, Work
@@ -46,7 +49,8 @@ COLUMNS = (
     "of unique-work limit",
     "fast GFLOP/s",
     "of peak",
-    "its products alone",
+    "products alone",
+    "modules alone",
     "stock GFLOP/s",
 )
 
@@ -60,7 +64,8 @@ class Measured:
     flops: float
     least_flops: float
     peak: float
-    mix: float
+    products: float
+    modules: float
 
     def row(self, asked: Asked) -> str:
         rate = self.flops / self.fast_seconds
@@ -76,7 +81,8 @@ class Measured:
             f"{self.least_flops / self.flops:.3f}",
             f"{rate / 1e9:.1f}",
             f"{rate / self.peak:.2f}",
-            f"{self.mix / self.peak:.2f}",
+            f"{self.products / self.peak:.2f}",
+            f"{self.modules / self.peak:.2f}",
             f"{self.stock_flops / self.stock_seconds / 1e9:.1f}",
         )
         return _line(cells)
@@ -87,17 +93,22 @@ def _line(cells: Sequence[object]) -> str:
 
 
 def measure(asked: Asked, model: Any, tokenizer: Any, options: argparse.Namespace) -> Measured:
+    return_freed_memory()
     stocks = {size: stock(model, tokenizer, size, True) for size in options.batch_sizes}
     seconds = {size: clock(lambda lm=lm: asked.score(lm)) for size, lm in stocks.items()}
     best = min(seconds, key=seconds.__getitem__)
     budget = Budget(tokens=options.tokens) if options.tokens else None
-    stock_seconds, fast_seconds, peaks, mixes = [seconds[best]], [], [], []
+    stock_seconds, fast_seconds = [seconds[best]], []
+    peaks, products, modules = [], [], []
     for turn in range(options.repetitions):
+        keep_freed_memory()
         # A new engine each time: nothing is kept from the turn before.
         fast = FastLM(model, tokenizer, budget=budget)
         fast_seconds.append(clock(lambda fast=fast: asked.score(fast)))
         peaks.append(matrix_peak(model))
-        mixes.append(products_rate(model))
+        products.append(products_rate(model))
+        modules.append(modules_rate(model, fast.scorer.work.shape))
+        return_freed_memory()
         if turn:
             stock_seconds.append(clock(lambda: asked.score(stocks[best])))
     work = fast.scorer.work
@@ -109,7 +120,8 @@ def measure(asked: Asked, model: Any, tokenizer: Any, options: argparse.Namespac
         flops=work.flops,
         least_flops=work.least_flops,
         peak=statistics.median(peaks),
-        mix=statistics.median(mixes),
+        products=statistics.median(products),
+        modules=statistics.median(modules),
     )
 
 
@@ -143,11 +155,27 @@ def products_rate(model: Any) -> float:
 
     linears = [each.weight for each in model.base_model.modules() if _is_linear(each)]
     rows = {width: torch.randn(1024, width) for width in {each.shape[1] for each in linears}}
+
+    def multiply() -> None:
+        for each in linears:
+            torch.nn.functional.linear(rows[each.shape[1]], each)
+
     with torch.inference_mode():
-        seconds = clock(
-            lambda: [torch.nn.functional.linear(rows[each.shape[1]], each) for each in linears]
-        )
+        seconds = min(clock(multiply) for _ in range(3))
     return 2 * 1024 * sum(each.numel() for each in linears) / seconds
+
+
+def modules_rate(model: Any, shape: Shape) -> float:
+    """The rate of the model's body over one row of 1024 tokens, in FLOP/CPU s."""
+    import torch
+
+    ids = torch.arange(1024)[None]
+    pairs = 1024 * 1025 / 2
+    with torch.inference_mode():
+        seconds = min(
+            clock(lambda: model.base_model(input_ids=ids, use_cache=False)) for _ in range(3)
+        )
+    return (1024 * shape.token + pairs * shape.pair) / seconds
 
 
 def _is_linear(module: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import random
 from collections.abc import Iterator, Sequence
@@ -199,3 +200,14 @@ def stock(model: Any, tokenizer: Any, batch_size: int, logits_cache: bool) -> An
     return HFLM(
         pretrained=model, tokenizer=tokenizer, batch_size=batch_size, logits_cache=logits_cache
     )
+
+
+def return_freed_memory() -> None:
+    """The allocator as a process that runs stock lm-eval has it, once it has freed large blocks.
+
+    glibc then maps no block below 32 MB by itself and gives back more than 64 MB of free memory
+    (mallopt(3), the dynamic thresholds). Undoes `keep_freed_memory`.
+    """
+    libc = ctypes.CDLL(None)
+    libc.mallopt(-3, 32 * 2**20)
+    libc.mallopt(-1, 64 * 2**20)
