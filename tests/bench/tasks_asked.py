@@ -14,15 +14,18 @@ from pyr.errors import DataMissing
 from pyr.probes.tasks import HarnessOptions, expand, load, place, task_manager
 
 FAMILIES = (
-    "arc hellaswag piqa openbookqa sciq commonsense_qa lambada blimp glue super_glue mmlu/default "
-    "mmlu/continuation bbh/zeroshot gsm8k hendrycks_math ifeval"
+    "arc hellaswag piqa openbookqa sciq siqa winogrande commonsense_qa lambada blimp glue "
+    "super_glue mmlu/default mmlu/continuation bbh/zeroshot gsm8k hendrycks_math ifeval"
 ).split()
 
 # Where a mirror holds fewer splits than the task's YAML names.
 OVERRIDES: dict[str, dict[str, Any]] = {
     "arc_challenge": {"training_split": None, "test_split": None},
+    "openbookqa": {"training_split": None, "test_split": None},
     "piqa": {"training_split": None},
     "sciq": {"dataset_name": "validation_as_test"},
+    "social_iqa": {"training_split": None},
+    "winogrande": {"training_split": None},
 }
 
 
