@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from pyr.errors import DataMissing, PyrError
+from pyr.files import folder_aside
 from pyr.sources import fetch_command
 
 Note = Callable[[str], None]
@@ -328,12 +329,8 @@ def new_folder(target: Path) -> Iterator[Path]:
     if target.exists():
         raise PyrError(f"{target} exists", remedy="name another folder, or delete this one")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".new-") as spare:
-            partial = Path(spare) / target.name
-            partial.mkdir()
+        with folder_aside(target) as partial:
             yield partial
-            os.replace(partial, target)
     except OSError as error:
         raise PyrError(
             f"{target} cannot be written", where=str(error), remedy="choose another place"

@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "pyr"
 ROOMS = (
-    "errors schema content checkpoint sources mirror faults store compare gate tokenization "
+    "errors files schema content checkpoint sources mirror faults store compare gate tokenization "
     "engines probes report evaluate training cli"
 ).split()
 

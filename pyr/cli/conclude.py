@@ -12,6 +12,7 @@ from pyr import content
 from pyr.cli import EXIT_CODES
 from pyr.compare import average, averaged, lineage, training
 from pyr.errors import StoreError
+from pyr.files import write
 from pyr.gate import as_json, assess, read_verdict, still_accepted
 from pyr.report import outline, page, terminal, text
 from pyr.report.forgetting import relatives
@@ -146,14 +147,8 @@ def _state(verdict: Verdict | None, run: Run) -> State:
 def write_aside(folder: Path, files: dict[str, str]) -> None:
     """Write each file aside and rename it, so that a reader never sees half of one."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for name, body in files.items():
-            aside = folder / f".{name}.{os.getpid()}"
-            try:
-                aside.write_text(body, encoding="utf-8")
-                aside.replace(folder / name)
-            finally:
-                aside.unlink(missing_ok=True)
+            write(folder / name, body)
     except OSError as error:
         raise StoreError(
             f"the report cannot be written: {error.strerror or error}",

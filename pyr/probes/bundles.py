@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+
+from pyr.files import aside
 
 _VERSIONS = ("pyr-lm", "lm_eval", "transformers", "tokenizers", "datasets")
 
@@ -109,16 +110,13 @@ def write(file: Path, items: Sequence[Item]) -> None:
     Documents that are not JSON (images, dates) are not kept: their tasks are built every time.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
-    aside = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        with pq.ParquetWriter(aside, _SCHEMA, compression="zstd") as writer:
+        with aside(file) as path, pq.ParquetWriter(path, _SCHEMA, compression="zstd") as writer:
             for start in range(0, len(items), _ITEMS_A_BATCH):
                 rows = [_row(item) for item in items[start : start + _ITEMS_A_BATCH]]
                 writer.write_table(pa.Table.from_pylist(rows, _SCHEMA))
     except TypeError:
-        aside.unlink()
         return
-    aside.replace(file)
 
 
 def _row(item: Item) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from pathlib import Path
 
@@ -11,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pyr.errors import StoreError
+from pyr.files import aside, fsync
 
-TEMPORARY = ".tmp"
 REMOVE_AND_REPEAT = "restore it from a copy, or remove that run's folder and evaluate again"
 
 
@@ -32,7 +31,7 @@ def make_folder(path: Path) -> None:
         missing = [folder for folder in (path, *path.parents) if not folder.exists()]
         path.mkdir(parents=True, exist_ok=True)
         for folder in missing:
-            _sync_folder(folder.parent)
+            fsync(folder.parent)
     except OSError as error:
         raise unwritable(path, error) from error
 
@@ -42,25 +41,13 @@ def write(path: Path, content: bytes) -> None:
 
     The folder must exist. Raises StoreError, leaving no temporary file behind.
     """
-    temporary = path.with_name(f".{path.name}{TEMPORARY}")
     try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
+        with aside(path) as temporary:
+            temporary.write_bytes(content)
+            fsync(temporary)
+        fsync(path.parent)
     except OSError as error:
-        remove(temporary)
         raise unwritable(path, error) from error
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def remove(path: Path) -> None:

@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from pyr.errors import MeasureError
+from pyr.files import TEMPORARY
 from pyr.schema import Aggregate, Record, Run, Skipped
 from pyr.store import files, manifest, table
 from pyr.store.table import Document, Row
@@ -193,7 +194,7 @@ def merged(folder: Path, part: str, kind: type[Row]) -> pa.Table:
 
 def remove_leftovers(folder: Path) -> None:
     """Delete the temporary files that a killed process left; the caller holds the lock."""
-    for path in (*folder.glob(f".*{files.TEMPORARY}"), *folder.glob(f"{_CHUNKS}/*/.*")):
+    for path in (*folder.glob(f".*{TEMPORARY}"), *folder.glob(f"{_CHUNKS}/*/.*")):
         files.remove(path)
 
 

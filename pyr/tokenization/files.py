@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pyr.files import write
 from pyr.tokenization.recipe import BYTES, Recipe, beside
 from pyr.tokenization.train import Merge, byte_letters, pre_tokenizer
 
@@ -73,11 +74,8 @@ def save(
         "result": {"vocab_size": tokenizer.get_vocab_size(), "sha256": digests},
     }
     files["training.json"] = _json(record)
-    folder.mkdir(parents=True, exist_ok=True)
     for name, body in files.items():
-        aside = folder / f".{name}"
-        aside.write_text(body, encoding="utf-8", newline="")
-        aside.replace(folder / name)
+        write(folder / name, body)
     return digests["tokenizer.json"]
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pyr.checkpoint import MARKER
-from pyr.training.files import fsync, sha256
+from pyr.files import fsync, sha256
 
 WRITING = ".writing"
 FINAL = "final"

@@ -8,7 +8,6 @@ on where it ended.
 from __future__ import annotations
 
 import gzip
-import os
 import time
 import urllib.error
 import urllib.request
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pyr.errors import ContentError, DataMissing
+from pyr.files import write
 
 _AT_ONCE = 32
 _BATCH = 512
@@ -68,7 +68,7 @@ class Contents:
         if packed is None:
             return None
         if file and not file.is_file():
-            _keep(file, packed)
+            write(file, packed)
         try:
             return gzip.decompress(packed).decode("utf-8", "replace")
         except (OSError, EOFError, zlib.error):
@@ -98,10 +98,3 @@ class Contents:
 
 def _name(url: str) -> str:
     return url.rsplit("/", 1)[1]
-
-
-def _keep(file: Path, packed: bytes) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    aside = file.with_name(f".{file.name}.{os.getpid()}")
-    aside.write_bytes(packed)
-    aside.replace(file)

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from pyr import content
+from pyr import content, files
 from pyr.checkpoint import identify
 from pyr.engines import EngineSettings
 from pyr.errors import MeasureError, StoreError
@@ -235,8 +235,7 @@ class Stand:
         conclude = rehearsal.conclude or self._assess
         concluded = conclude(candidate, baseline, gate)
         if concluded.verdict is not None:
-            file = rehearsal.output / phase.name / VERDICT
-            file.write_text(as_json(concluded.verdict), encoding="utf-8")
+            files.write(rehearsal.output / phase.name / VERDICT, as_json(concluded.verdict))
         return _passage(phase, candidate, concluded)
 
     def _measure(self, name: str, suite: Suite) -> Run:

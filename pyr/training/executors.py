@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pyr.errors import DataMissing, UsageError, did_you_mean
+from pyr.files import write
 from pyr.training import parts, prepare
 from pyr.training.prepare import Job, Kitchen
 from pyr.training.recipe import Curriculum
@@ -123,10 +124,8 @@ def _blocked(file: Path) -> frozenset[bytes]:
 
 
 def _keep_blocked(grams: frozenset[bytes], folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    aside, file = folder / f".test-items.{os.getpid()}", folder / "test-items.bin"
-    aside.write_bytes(b"".join(sorted(grams)))
-    aside.replace(file)
+    file = folder / "test-items.bin"
+    write(file, b"".join(sorted(grams)))
     return file.resolve()
 
 

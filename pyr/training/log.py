@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
+
+from pyr.files import write
 
 LOG = "log.jsonl"
 
@@ -26,6 +27,4 @@ def keep_lines(file: Path, step: int) -> None:
     if not file.is_file():
         return
     kept = [line for line in read_log(file) if line["step"] <= step]
-    aside = file.with_suffix(f".{os.getpid()}")
-    aside.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-    aside.replace(file)
+    write(file, "".join(json.dumps(line) + "\n" for line in kept))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
+from pyr import files
 from pyr.errors import StoreError
+from pyr.files import sha256
 from pyr.schema import Strict, Suite
-from pyr.training.files import sha256
 from pyr.training.model import ModelFile
 from pyr.training.recipe import Phase
 
@@ -70,11 +70,8 @@ class Order(Strict):
 
 def write(folder: Path, order: Order) -> None:
     """Put the order into the phase's folder."""
-    folder.mkdir(parents=True, exist_ok=True)
     body = order.model_dump(mode="json") | {"digest": order.digest()}
-    aside = folder / f".{ORDER}.{os.getpid()}"
-    aside.write_text(json.dumps(body, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    aside.replace(folder / ORDER)
+    files.write(folder / ORDER, json.dumps(body, indent=2, sort_keys=True) + "\n")
 
 
 def read(folder: Path) -> Order:

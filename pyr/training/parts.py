@@ -13,7 +13,6 @@ the last one holds the counts of the whole part.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
@@ -23,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from pyr.files import aside
 from pyr.training import prepare, sources
 from pyr.training.decontaminate import holds_an_item
 from pyr.training.encode import Document, Encoder
@@ -53,12 +53,13 @@ def write(job: Job, part: int, blocked: frozenset[bytes]) -> None:
         return
     file = _file(job, part)
     file.parent.mkdir(parents=True, exist_ok=True)
-    aside = file.with_name(f".{file.name}.{os.getpid()}")
-    rows = _read(job, part, blocked)
-    with pyarrow.parquet.ParquetWriter(aside, _columns(), compression="zstd") as writer:
+    rows, columns = _read(job, part, blocked), _columns()
+    with (
+        aside(file) as path,
+        pyarrow.parquet.ParquetWriter(path, columns, compression="zstd") as writer,
+    ):
         while batch := list(islice(rows, _ROWS)):
-            writer.write_table(pyarrow.Table.from_pylist(batch, schema=_columns()))
-    aside.replace(file)
+            writer.write_table(pyarrow.Table.from_pylist(batch, schema=columns))
 
 
 def put_together(job: Job) -> None:

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from pyr.errors import ContentError, DataMissing
+from pyr.files import sha256, write
 from pyr.training import shards, sources
 from pyr.training.decontaminate import holds_an_item
 from pyr.training.encode import Document, Encoder
-from pyr.training.files import sha256
 from pyr.training.recipe import Curriculum, Phase, Source
 from pyr.training.shards import Encoded, Shards
 
@@ -314,10 +314,7 @@ def write_preferences(phase: Phase, curriculum: Curriculum, kitchen: Kitchen, fo
     order = np.random.default_rng(curriculum.recipe.seed).permutation(len(lines))
     body = "".join(lines[number] + "\n" for number in order)
     file = folder / f"{phase.name}-{hashlib.sha256(body.encode()).hexdigest()[:10]}.jsonl"
-    folder.mkdir(parents=True, exist_ok=True)
-    aside = file.with_suffix(".part")
-    aside.write_text(body, encoding="utf-8")
-    aside.replace(file)
+    write(file, body)
     return file.resolve()
 
 

@@ -24,6 +24,7 @@ from pyr.engines import EngineSettings
 from pyr.engines.resident import Resident
 from pyr.errors import MeasureError
 from pyr.evaluate import Conditions, evaluate
+from pyr.files import write
 from pyr.gate import assess
 from pyr.schema import Gate
 from pyr.store import Store
@@ -80,9 +81,7 @@ class Pulse(TrainerCallback):  # type: ignore[misc]
         self._spent += self._last
         elapsed += self._last
         body = json.dumps({"spent": self._spent, "last": self._last, "elapsed": elapsed})
-        aside = self._folder / f".{STATE}"
-        aside.write_text(body, encoding="utf-8")
-        aside.replace(self._folder / STATE)
+        write(self._folder / STATE, body)
         say(f"  pulse: {self._last:.1f} s, {self._spent / elapsed:.1%} of the phase's time so far")
         return fault
 

@@ -13,7 +13,6 @@ written aside and renamed: it is complete or absent.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pyr.errors import ContentError, DataMissing
-from pyr.training.files import fsync, sha256
+from pyr.files import folder_aside, fsync, sha256
 
 FORMAT = 1
 SHARD_TOKENS = 100_000_000
@@ -139,18 +138,25 @@ def write(
 
     about: what else its manifest says; called when every document has been written.
     """
-    aside = folder.parent / f".{folder.name}.{os.getpid()}"
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    writer = _Writer(aside, chat=chat, shard_tokens=shard_tokens)
-    try:
-        for document in documents:
-            writer.add(document)
-        writer.close()
-    finally:
-        writer.shut()
-    files = {file.name: sha256(file) for file in sorted(aside.iterdir())}
-    manifest = {
+    with folder_aside(folder) as path:
+        writer = _Writer(path, chat=chat, shard_tokens=shard_tokens)
+        try:
+            for document in documents:
+                writer.add(document)
+            writer.close()
+        finally:
+            writer.shut()
+        manifest = {**_manifest(writer, path, chat, shard_tokens), **about()}
+        body = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
+        (path / MANIFEST).write_text(body, encoding="utf-8")
+        for file in path.iterdir():
+            fsync(file)
+        shutil.rmtree(folder, ignore_errors=True)
+    fsync(folder.parent)
+
+
+def _manifest(writer: _Writer, folder: Path, chat: bool, shard_tokens: int) -> dict[str, Any]:
+    return {
         "format": FORMAT,
         "chat": chat,
         "shard_tokens": shard_tokens,
@@ -161,16 +167,8 @@ def write(
             n for n, out in zip(writer.lengths, writer.held_out, strict=True) if out
         ),
         "bytes": sum(writer.bytes),
-        "files": files,
-        **about(),
+        "files": {file.name: sha256(file) for file in sorted(folder.iterdir())},
     }
-    body = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
-    (aside / MANIFEST).write_text(body, encoding="utf-8")
-    for file in aside.iterdir():
-        fsync(file)
-    shutil.rmtree(folder, ignore_errors=True)
-    aside.rename(folder)
-    fsync(folder.parent)
 
 
 class _Writer:

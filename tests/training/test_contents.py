@@ -79,6 +79,21 @@ def test_what_was_fetched_is_not_asked_for_again(store: Store, tmp_path: Path) -
     assert store.asked == ["0004"]
 
 
+def test_rows_that_point_at_one_content_may_be_fetched_at_once(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = threading.Barrier(2, timeout=10)
+    replace = Path.replace
+
+    def both_at_once(self: Path, target: Path) -> Path:
+        together.wait()
+        return replace(self, target)
+
+    monkeypatch.setattr(Path, "replace", both_at_once)
+    filled = list(Contents(store.url, tmp_path).fill(rows(7, 7), "text"))
+    assert [row["text"] for row in filled] == ["print(7)", "print(7)"]
+
+
 def test_what_is_not_there_is_left_out_and_counted(store: Store, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"blob_id": "0001"}\n{"blob_id": "ffff"}\n')
     source = Source(name="s", files=["a.jsonl"], contents=store.url)

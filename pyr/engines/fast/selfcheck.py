@@ -31,6 +31,7 @@ from pyr.engines.fast.attention import UnsupportedAttention
 from pyr.engines.fast.lm import FastLM
 from pyr.engines.fast.plan import Budget
 from pyr.errors import MeasureError
+from pyr.files import write
 
 _LOG = logging.getLogger(__name__)
 
@@ -305,10 +306,7 @@ def _key(model: Any, tokenizer: Any) -> str:
 
 
 def _keep(file: Path, outcome: Outcome) -> None:
-    spare = file.with_suffix(f".{os.getpid()}.tmp")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        spare.write_text(json.dumps(asdict(outcome), indent=1), encoding="utf-8")
-        spare.replace(file)
+        write(file, json.dumps(asdict(outcome), indent=1))
     except OSError as error:
         _LOG.info("the outcome cannot be kept (%s): checked again the next time", error)
