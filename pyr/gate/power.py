@@ -17,7 +17,6 @@ import numpy as np
 
 from pyr.compare import COUNTED, compare, noise_reach, reach, trail, with_noise
 from pyr.compare.statistics import expected_effect
-from pyr.errors import ContentError
 from pyr.gate.rules import is_relative
 from pyr.gate.sentences import rule_in_words
 from pyr.schema import Estimate, Gate, Noise, Rule, Shares, Suite
@@ -152,21 +151,6 @@ def check(gate: Gate, known: Mapping[str, Resolution]) -> list[Check]:
         for rule in members
         for found in _checks(rule, known, 1 - gate.confidence, part)
     ]
-
-
-def refuse(checks: Sequence[Check], *, where: str) -> None:
-    """Raise ContentError for the first margin that cannot be resolved, with what would do."""
-    bad = [each for each in checks if each.said == "cannot resolve"]
-    if not bad:
-        return
-    first = bad[0]
-    more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
-    raise ContentError(
-        f"{first.measure} {first.rule}: {first.n} items resolve no less than "
-        f"{first.finest:.2g}{more}.",
-        where=f"{where}; {first.source}",
-        remedy=remedy(first),
-    )
 
 
 def remedy(found: Check) -> str:

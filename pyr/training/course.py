@@ -163,7 +163,7 @@ def _legs(
             state=passage.state,
             opens=passage.opens,
             run=passage.run,
-            report=_from(output, passage.report) if passage.report else "",
+            report=_from(output, passage.report),
             evaluated=run.finished,
             order=str(about.get("digest", "")),
             weights=run.checkpoint.digests.get("weights", ""),

@@ -30,7 +30,7 @@ from pyr.checkpoint import identify
 from pyr.engines import EngineSettings
 from pyr.errors import MeasureError, StoreError
 from pyr.evaluate import Conditions, evaluate
-from pyr.gate import as_json, assess
+from pyr.gate import as_json
 from pyr.schema import Checkpoint, Gate, ProbeSpec, Run, State, Suite, Verdict
 from pyr.store import Store
 from pyr.training import checkpoints, model, order, prepare
@@ -54,17 +54,8 @@ class Concluded(Protocol):
         """The verdict's state; a run that is incomplete never passes."""
 
     @property
-    def html(self) -> Path | None:
-        """The report, if one was written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A verdict without a report."""
-
-    verdict: Verdict | None
-    state: State
-    html: Path | None = None
+    def html(self) -> Path:
+        """The report."""
 
 
 @dataclass(frozen=True)
@@ -73,10 +64,10 @@ class Rehearsal:
 
     output: Path
     store: Store
+    conclude: Callable[[Run, Run | None, Gate], Concluded]
+    """Compares, judges and writes the report."""
     texts: Path | None = None
     """A folder of text files, beside the recipe's own."""
-    conclude: Callable[[Run, Run | None, Gate], Concluded] | None = None
-    """Compares, judges and writes the report; by default judges only."""
     measure: Callable[[Checkpoint, Suite, Store, Conditions], Run] = evaluate
     """`evaluate`, perhaps with its progress shown."""
     conditions: Conditions = field(default_factory=Conditions)
@@ -92,7 +83,7 @@ class Passage:
     run: str
     state: State
     opens: bool
-    report: Path | None
+    report: Path
     sentences: tuple[str, ...]
     """What the gate found that is not a pass."""
 
@@ -232,8 +223,7 @@ class Stand:
         start = self._curriculum.start_of(phase)
         baseline = None if start == "scratch" else self._measure(start, suite)
         gate = self._gate(phase.gate)
-        conclude = rehearsal.conclude or self._assess
-        concluded = conclude(candidate, baseline, gate)
+        concluded = rehearsal.conclude(candidate, baseline, gate)
         if concluded.verdict is not None:
             files.write(rehearsal.output / phase.name / VERDICT, as_json(concluded.verdict))
         return _passage(phase, candidate, concluded)
@@ -241,27 +231,9 @@ class Stand:
     def _measure(self, name: str, suite: Suite) -> Run:
         final = checkpoints.final(self._rehearsal.output / name)
         found = identify(final.folder if final else self._curriculum.beside(name))
-        if final:
-            found = dataclasses.replace(
-                found,
-                name=f"{self._curriculum.recipe.name}-{name}",
-                phase=name,
-                step=final.step,
-                tokens=int(final.about["tokens"]),
-            )
         settings = EngineSettings(**self._curriculum.recipe.engine)
         conditions = dataclasses.replace(self._rehearsal.conditions, settings=settings)
         return self._rehearsal.measure(found, suite, self._rehearsal.store, conditions)
-
-    def _assess(self, candidate: Run, baseline: Run | None, gate: Gate) -> Judged:
-        store = self._rehearsal.store
-        verdict = assess(
-            gate,
-            store.results(candidate),
-            store.results(baseline) if baseline else None,
-            documents=store.documents(candidate),
-        ).verdict
-        return Judged(verdict, verdict.state if verdict else "pass")
 
 
 def suite_of(curriculum: Curriculum, name: str) -> Suite:

@@ -155,8 +155,8 @@ def compare_vocabularies(checkpoint: Path, file: Path) -> int:
     return len(ours)
 
 
-def compare_texts(checkpoint: Path, file: Path, texts: Sequence[str] = TEXTS) -> int | None:
-    """How many texts llama.cpp cuts like the tokenizer; None if llama_cpp is not installed.
+def compare_texts(checkpoint: Path, file: Path) -> int | None:
+    """How many of `TEXTS` llama.cpp cuts like the tokenizer; None if llama_cpp is not installed.
 
     Raises CheckpointError with the first text that it cuts otherwise.
     """
@@ -167,12 +167,12 @@ def compare_texts(checkpoint: Path, file: Path, texts: Sequence[str] = TEXTS) ->
 
     tokenizer = transformers.AutoTokenizer.from_pretrained(checkpoint)
     model = llama_cpp.Llama(str(file), vocab_only=True, verbose=False)
-    for text in texts:
+    for text in TEXTS:
         ours = tokenizer(text, add_special_tokens=False)["input_ids"]
         theirs = model.tokenize(text.encode("utf-8"), add_bos=False, special=True)
         if theirs != ours:
             raise _differs(file, f"{text!r} is {theirs} to llama.cpp and {ours} to the tokenizer")
-    return len(texts)
+    return len(TEXTS)
 
 
 def _differs(file: Path, what: str) -> CheckpointError:

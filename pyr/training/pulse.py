@@ -11,7 +11,6 @@ import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,6 @@ from pyr.files import write
 from pyr.gate import assess
 from pyr.schema import Gate
 from pyr.store import Store
-from pyr.training import checkpoints
 from pyr.training.order import Order
 from pyr.training.watch import any_rank, say
 
@@ -89,14 +87,7 @@ class Pulse(TrainerCallback):  # type: ignore[misc]
         """Run the suite; gives what is broken, or an empty string."""
         asked = self._order
         assert asked.pulse is not None
-        saved = checkpoints.Saved(self._folder / f"checkpoint-{step}", step, {})
-        checkpoint = replace(
-            identify(saved.folder),
-            name=f"{asked.recipe}-{asked.phase.name}-{step}",
-            phase=asked.phase.name,
-            step=step,
-            tokens=asked.tokens_before + step * asked.phase.tokens_per_step,
-        )
+        checkpoint = identify(self._folder / f"checkpoint-{step}")
         store = Store(asked.store)
         settings = EngineSettings(**asked.engine)
         conditions = Conditions(settings, skip_missing=True, opener=self._opener)

@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 import yaml
-from factories_training import MODEL, write_recipe
+from factories_training import MODEL, rehearsed, write_recipe
 
 from pyr import content
-from pyr.store import Store
 from pyr.training import curriculum, order, recipe, stage
-from pyr.training.curriculum import Outcome, Rehearsal
+from pyr.training.curriculum import Outcome
 
 OPEN = {"floors": [{"measure": "held_out_one/bits_per_byte", "at_most": 99}]}
 SHUT = {"teaches": [{"measure": "held_out_one/bits_per_byte", "better_by": 5, "why": "Too much."}]}
@@ -34,9 +33,7 @@ def trainer(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outc
         stage.run(order.read(phase), phase)
 
     monkeypatch.setattr(curriculum, "_train", here)
-    rehearsal = Rehearsal(
-        output=folder / "out", store=Store(folder / "results"), decontaminate=False
-    )
+    rehearsal = rehearsed(folder, decontaminate=False)
 
     def run(*assignments: str, until: str = "", at: Path = shipped) -> Outcome:
         return curriculum.run(recipe.read(at, assignments), rehearsal, until=until)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import yaml
@@ -70,15 +71,29 @@ def stage(folder: Path, *, ranks: int = 1, **options: Any) -> subprocess.Complet
     )
 
 
+def rehearsed(folder: Path, **more: Any) -> Any:
+    """A curriculum's place on disk; its gates are judged, and no report is written."""
+    from pyr.gate import assess
+    from pyr.store import Store
+    from pyr.training.curriculum import Rehearsal
+
+    store = Store(folder / "results")
+
+    def judge(candidate: Any, baseline: Any, gate: Any) -> Any:
+        before = store.results(baseline) if baseline else None
+        documents = store.documents(candidate)
+        verdict = assess(gate, store.results(candidate), before, documents=documents).verdict
+        return SimpleNamespace(verdict=verdict, state=verdict.state, html=folder / "report.html")
+
+    return Rehearsal(folder / "out", store, judge, **more)
+
+
 def placed(folder: Path, tokenizer: Path, phases: dict[str, dict[str, Any]], **more: Any) -> Path:
     """The folder of the last phase, its order on disk and the data of all prepared."""
-    from pyr.store import Store
     from pyr.training import curriculum, recipe
 
     read = recipe.read(write_recipe(folder / "recipe", tokenizer, phases, **more))
-    rehearsal = curriculum.Rehearsal(
-        output=folder / "out", store=Store(folder / "results"), decontaminate=False
-    )
+    rehearsal = rehearsed(folder, decontaminate=False)
     curriculum.Stand(read, rehearsal).place(read.phases[-1])
     return folder / "out" / read.phases[-1].name
 

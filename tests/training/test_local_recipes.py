@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from factories_training import MODEL
+from factories_training import MODEL, rehearsed
 
 from pyr import content
-from pyr.store import Store
 from pyr.training import curriculum, invent, order, recipe, stage
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -80,9 +79,7 @@ def test_a_local_recipe_runs_from_its_files_to_preferences(
     shipped = content.path(f"train/{name}")
     phases = yaml.safe_load((shipped / "recipe.yaml").read_text())["phases"]
     every_row = [] if name == "pyr-135m-local" else SAMPLED
-    rehearsal = curriculum.Rehearsal(
-        tmp_path / "out", Store(tmp_path / "results"), texts=written(tmp_path / "data")
-    )
+    rehearsal = rehearsed(tmp_path, texts=written(tmp_path / "data"))
     read = recipe.read(shipped, [*small(tmp_path, phases), *every_row])
     outcome = curriculum.run(read, rehearsal)
     assert [(each.phase, each.state) for each in outcome.passages] == [
