@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ ROOMS = (
     "errors files schema content checkpoint sources mirror faults store compare gate tokenization "
     "engines probes report evaluate training cli"
 ).split()
+
+LISTED = re.compile(r"(?:^|, ) *(\w+\.py)\b")
 
 
 def room_of(file: Path) -> str:
@@ -44,6 +47,17 @@ def test_a_room_imports_only_rooms_before_it(file: Path) -> None:
     own = room_of(file)
     later = {room for room in imported_rooms(file) if ROOMS.index(room) > ROOMS.index(own)}
     assert not later
+
+
+def test_a_package_that_lists_its_files_lists_those_that_there_are() -> None:
+    differing = {}
+    for file in PACKAGE.rglob("__init__.py"):
+        said = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+        listed = {name for line in said.splitlines() for name in LISTED.findall(line)}
+        there = {each.name for each in file.parent.glob("*.py")} - {"__init__.py"}
+        if listed and listed != there:
+            differing[str(file.parent.relative_to(PACKAGE))] = sorted(listed ^ there)
+    assert not differing
 
 
 @pytest.mark.parametrize("room", ["store", "compare", "gate", "report", "cli"])

@@ -9,6 +9,7 @@ items, asked the same way.
     measures.py      one run's records -> an estimate for every task and group
     differences.py   two runs' estimates -> a Comparison for every measure
     noise.py         a training's checkpoints -> how much scores differ for no lasting reason
+    jitter.py        the smallest difference worth reading
     averages.py      the last few checkpoints as one candidate
     chance.py        what guessing would score
     reliability.py   whether a task can say anything of this training: marks from its history

@@ -1,8 +1,17 @@
 """From records and a verdict to something a person reads.
 
-outline.build   everything a report says, as plain data; nothing is decided after it
-page.render     the one self-contained HTML file      (figures: its charts)
-terminal.show   the same by rich
-text.*          Markdown, JSON, JUnit
-speed.*         whether two machines were equally fast, and GB for bytes
+outline.py      everything a report says, as plain data; nothing is decided after it
+measures.py     ... of every measure: its numbers, one word, its place
+forgetting.py   ... of what a training forgot: text sets by checkpoints
+trail.py        ... of the checkpoints before
+samples.py      ... of the items that changed sides
+writing.py      ... of what a checkpoint writes by itself
+provenance.py   ... of who, what and where
+speed.py        whether two machines were equally fast, and GB for bytes
+words.py        how numbers, intervals and counts are written; harmless text
+page.py         the one self-contained HTML file
+figures.py      its charts
+marks.py        the small marks inside its tables
+terminal.py     the same by rich
+text.py         Markdown, JSON, JUnit
 """

@@ -1,19 +1,30 @@
 """Train a model through gated phases, and lose nothing.
 
-recipe.py       the files people write: the order of phases, and each phase
-model.py        the model of a recipe, freshly initialised
-sources.py      documents from files, hub data sets, the Python installation, the inventor
-invent.py       stories, dialogues and preferences made up from a seed
-shards.py       documents, tokenised once, in memory-mapped uint16 files
-prepare.py      every source of a recipe into shards; its held-out documents into tasks
-parts.py        a source read in parts, which together give the shards of one piece
-executors.py    those parts as tasks of datatrove: here, under Slurm, on Ray
-packing.py      shards -> rows without padding, in an order that a seed decides
-checkpoints.py  checkpoints that are complete or absent
-log.py          a phase's log, read without torch
-watch.py        what is looked at during a phase: losses, signals, saves
-pulse.py        a short suite on every saved checkpoint, within a budget
-settings.py     a phase's options for transformers' and trl's trainers
-stage.py        one phase, one process: ``python -m pyr.training.stage FOLDER``
-curriculum.py   the conductor: prepare, train, evaluate, judge, go on
+recipe.py         the files people write: the order of phases, and each phase
+model.py          the model of a recipe, freshly initialised
+sources.py        documents from files, hub data sets, the Python installation, the inventor
+contents.py       texts that a data set only points at, fetched by id
+invent.py         stories, dialogues and preferences made up from a seed
+shards.py         documents, tokenised once, in memory-mapped uint16 files
+encode.py         rows into token ids: texts, and chats by the template
+decontaminate.py  training text that holds a test item
+prepare.py        every source of a recipe into shards; its held-out documents into tasks
+parts.py          a source read in parts, which together give the shards of one piece
+executors.py      those parts as tasks of datatrove: here, under Slurm, on Ray
+packing.py        shards -> rows without padding, in an order that a seed decides
+order.py          all that a phase needs, in the one file that a stage is given
+checkpoints.py    checkpoints that are complete or absent
+log.py            a phase's log, read without torch
+speed.py          tokens a second, and the share of what the device can compute
+losses.py         the loss with a z-loss
+chat.py           trl's trainers, on rows and pairs laid out here
+watch.py          what is looked at during a phase: losses, signals, saves
+pulse.py          a short suite on every saved checkpoint, within a budget
+settings.py       a phase's options for transformers' and trl's trainers
+stage.py          one phase, one process: ``python -m pyr.training.stage FOLDER``
+curriculum.py     the conductor: prepare, train, evaluate, judge, go on
+course.py         a whole run as plain data: its phases, verdicts, and what was forgotten
+course_page.py    its report
+export.py         the trained model as a Hugging Face folder with a card
+gguf_file.py      the same as a GGUF file, checked afterwards
 """

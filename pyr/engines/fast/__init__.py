@@ -7,6 +7,13 @@ work.py       what had to be computed, and what was
 lm.py         FastLM: lm-eval's HFLM with these scores
 selfcheck.py  is this kind of model scored as the reference engine scores it?
 generate.py   answers to generate_until, decoded together in slots
+decode.py     the decoding loop: rows refilled as they finish
+slots.py      forward passes over rows that start, grow and end independently
+blocks.py     memory for rows of very different lengths, within a budget
+prefixes.py   which prompts begin alike, each common beginning computed once
+sampling.py   how the next token is drawn
+stops.py      where an answer ends
+grammar.py    answers held to a grammar
 """
 
 from __future__ import annotations
