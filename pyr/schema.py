@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 State = Literal["pass", "fail", "unclear"]
 Better = Literal["higher", "lower"]
+Axis = Literal["tokens", "step"]
 
 # ------------------------------------------------------------------ what is measured
 
@@ -35,6 +36,10 @@ class Checkpoint:
     """Training tokens seen."""
     chat: bool = False
     """True if the tokenizer brings a chat template."""
+
+    def reached(self, axis: Axis) -> int | None:
+        """How far training had come: tokens seen, or the step; None where that is not known."""
+        return self.tokens if axis == "tokens" else self.step
 
 
 @dataclass(frozen=True, slots=True)

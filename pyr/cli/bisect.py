@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Literal
 
 from pyr import content
 from pyr.checkpoint import MARKER, identify, marked
@@ -21,10 +20,9 @@ from pyr.evaluate import Conditions, suite_digest
 from pyr.gate import judge
 from pyr.gate.bisect import bisect, narrowed, read_rule
 from pyr.report.outline import title
-from pyr.schema import Checkpoint, Finding, Rule, Run, Suite
+from pyr.schema import Axis, Checkpoint, Finding, Rule, Run, Suite
 from pyr.store import Store
 
-Axis = Literal["step", "tokens"]
 """How far a training had come: steps of one phase, or tokens of all."""
 
 
@@ -114,7 +112,7 @@ def _stored(store: Store, good: Run, bad: Run) -> list[_Stop]:
     """Runs of one phase, or of all phases of a training, under one suite."""
     across = training(good.checkpoint) and good.checkpoint.phase != bad.checkpoint.phase
     axis: Axis = "tokens" if across else "step"
-    start, end = _place(good, axis), _place(bad, axis)
+    start, end = good.checkpoint.reached(axis), bad.checkpoint.reached(axis)
     if start is None or end is None or start >= end:
         raise UsageError(
             "the bad checkpoint does not come after the good one.",
@@ -129,18 +127,14 @@ def _stored(store: Store, good: Run, bad: Run) -> list[_Stop]:
         and not each.asked
         and (each.suite_digest, each.engine) == (good.suite_digest, good.engine)
         and family(each.checkpoint) == family(good.checkpoint)
-        and start < (_place(each, axis) or 0) < end
+        and start < (each.checkpoint.reached(axis) or 0) < end
     ]
-    between.sort(key=lambda each: _place(each, axis) or 0)
+    between.sort(key=lambda each: each.checkpoint.reached(axis) or 0)
     return [_Stop(each.id, partial(_pair, each, good)) for each in (good, *between, bad)]
 
 
 def _pair(run: Run, good: Run) -> tuple[Run, Run]:
     return run, good
-
-
-def _place(run: Run, axis: Axis) -> int | None:
-    return run.checkpoint.tokens if axis == "tokens" else run.checkpoint.step
 
 
 def _folders(good: Path, bad: Path) -> list[Path]:

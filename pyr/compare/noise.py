@@ -17,7 +17,7 @@ from pyr.compare.averages import averaged
 from pyr.compare.differences import compare
 from pyr.compare.limits import interval, p_value
 from pyr.compare.measures import COUNTED
-from pyr.schema import Checkpoint, Comparison, Estimate, Noise, Run
+from pyr.schema import Axis, Checkpoint, Comparison, Estimate, Noise, Run
 from pyr.store import Results
 
 FEWEST, MOST = 5, 9
@@ -57,10 +57,10 @@ def trail(candidate: Results, history: Sequence[Results]) -> list[Results]:
     alike = [each for each in [*history, *own] if _alike(each.run, run)]
     known = {each.run.checkpoint.digest: each for each in alike}.values()
     axis = _axis([candidate, *known])
-    last = _place(run, axis)
+    last = run.checkpoint.reached(axis)
     if last is None:
         return []
-    placed = [(_place(each.run, axis), each.run.id, each) for each in known]
+    placed = [(each.run.checkpoint.reached(axis), each.run.id, each) for each in known]
     before = [each for each in placed if each[0] is not None and each[0] <= last]
     return [each for _, _, each in sorted(before, key=lambda each: each[:2])]
 
@@ -115,14 +115,10 @@ def _alike(run: Run, other: Run) -> bool:
     return whole and same_training and same_question
 
 
-def _axis(runs: Sequence[Results]) -> str:
+def _axis(runs: Sequence[Results]) -> Axis:
     """Tokens where every run knows its own, else steps."""
     known = all(each.run.checkpoint.tokens is not None for each in runs)
     return "tokens" if known else "step"
-
-
-def _place(run: Run, axis: str) -> int | None:
-    return run.checkpoint.tokens if axis == "tokens" else run.checkpoint.step
 
 
 def _noises(runs: Sequence[Results]) -> dict[str, Noise]:
@@ -130,7 +126,7 @@ def _noises(runs: Sequence[Results]) -> dict[str, Noise]:
     if len(runs) < FEWEST:
         return {}
     axis = _axis(runs)
-    places = [float(_place(each.run, axis) or 0) for each in runs]
+    places = [float(each.run.checkpoint.reached(axis) or 0) for each in runs]
     pairs = zip(runs[1:], runs[:-1], strict=True)
     steps: dict[str, list[Estimate]] = {}
     for number, (later, earlier) in enumerate(pairs):

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pyr.report.measures import Measure
-from pyr.report.trail import Axis, Point
+from pyr.report.trail import Point
 from pyr.report.words import large
+from pyr.schema import Axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -22,10 +22,10 @@ from pyr.report.measures import JUDGED, Measure, collect, kind_of
 from pyr.report.provenance import Fact, facts
 from pyr.report.samples import Flips, flips
 from pyr.report.speed import is_speed, other_speed
-from pyr.report.trail import Axis, Point, Trails, follow
+from pyr.report.trail import Point, Trails, follow
 from pyr.report.words import count, harmless, large, plural
 from pyr.report.writing import Writing, writing
-from pyr.schema import Comparison, Finding, Run, Skipped, State, Verdict
+from pyr.schema import Axis, Comparison, Finding, Run, Skipped, State, Verdict
 from pyr.store import Results
 
 Outcome = Literal["pass", "fail", "unclear", "incomplete", "measured"]

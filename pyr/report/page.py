@@ -70,7 +70,7 @@ def render(report: Report, template: Path | None = None) -> str:
     html = content.template(template or content.path(TEMPLATE), filters).render(
         report=report,
         title=title,
-        rows=rows(shown[:ROWS_SHOWN], _place(report)),
+        rows=rows(shown[:ROWS_SHOWN], report.candidate.checkpoint.reached(report.axis)),
         rows_first=ROWS_FIRST,
         rows_left_out=max(0, len(shown) - ROWS_SHOWN),
         scales=_widest(marks.scales(shown), shown),
@@ -118,6 +118,7 @@ def rows(measures: Sequence[Measure], at: int | None = None) -> list[Row]:
 def charts(report: Report) -> list[Chart]:
     """The trajectories, each with a sentence for those who cannot see it."""
     by_name = {each.name: each for each in report.measures}
+    reached = report.candidate.checkpoint.reached(report.axis)
     drawn = []
     for measure in (by_name[name] for name in report.charts):
         first, last = measure.trail[0], measure.trail[-1]
@@ -129,15 +130,9 @@ def charts(report: Report) -> list[Chart]:
             f"{words.large(first.x)} {report.axis}, best {words.number(best.value)} at "
             f"{words.large(best.x)}, {words.number(last.value)} at {words.large(last.x)}."
         )
-        svg = figures.trajectory(measure, report.axis, at=_place(report))
+        svg = figures.trajectory(measure, report.axis, at=reached)
         drawn.append(Chart(svg=svg, name=measure.name, says=says, word=measure.word))
     return drawn
-
-
-def _place(report: Report) -> int | None:
-    """Where the candidate stands on the axis of its history."""
-    checkpoint = report.candidate.checkpoint
-    return checkpoint.tokens if report.axis == "tokens" else checkpoint.step
 
 
 def _widest(scales: dict[str, float], measures: Sequence[Measure]) -> dict[str, float]:

@@ -5,13 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from pyr.compare import compare
-from pyr.schema import Run
+from pyr.schema import Axis
 from pyr.store import Results
-
-Axis = Literal["tokens", "step"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +42,15 @@ def follow(results: Sequence[Results]) -> Trails:
     once = {each.run.id: each for each in results}
     with_tokens = sum(each.run.checkpoint.tokens is not None for each in once.values())
     axis: Axis = "tokens" if with_tokens >= 2 else "step"
-    placed = [(x, each) for each in once.values() if (x := _place(each.run, axis)) is not None]
-    left_out = [each.run.id for each in once.values() if _place(each.run, axis) is None]
+    places = [(each.run.checkpoint.reached(axis), each) for each in once.values()]
+    placed = [(x, each) for x, each in places if x is not None]
+    left_out = [each.run.id for x, each in places if x is None]
     points: dict[str, list[Point]] = {}
     for x, each in sorted(placed, key=_when):
         for name, point in _points(x, each):
             points.setdefault(name, []).append(point)
     long_enough = {name: tuple(way) for name, way in points.items() if len(way) >= 3}
     return Trails(axis, long_enough, tuple(sorted(left_out)))
-
-
-def _place(run: Run, axis: Axis) -> int | None:
-    return run.checkpoint.tokens if axis == "tokens" else run.checkpoint.step
 
 
 def _when(placed: tuple[int, Results]) -> tuple[int, str, str]:
