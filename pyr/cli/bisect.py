@@ -23,8 +23,6 @@ from pyr.report.outline import title
 from pyr.schema import Axis, Checkpoint, Finding, Rule, Run, Suite
 from pyr.store import Store
 
-"""How far a training had come: steps of one phase, or tokens of all."""
-
 
 @dataclass(frozen=True, slots=True)
 class _Stop:
