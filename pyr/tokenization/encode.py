@@ -24,7 +24,7 @@ STOCK = "tokenizers"
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
+class EncodedTexts:
     """The ids of many texts in one array; text i has ids[offsets[i] : offsets[i + 1]]."""
 
     ids: npt.NDArray[np.uint32]
@@ -37,44 +37,57 @@ class Encoded:
 
 
 class Encoder:
-    """A tokenizer.json for encoding many texts. No special tokens are added around them."""
+    """A tokenizer for encoding many texts. No special tokens are added around them."""
 
-    def __init__(self, file: Path, *, fast: bool = True) -> None:
-        """file: the tokenizer.json. fast=False: the stock library, whatever is installed."""
-        import tokenizers
+    def __init__(self, stock: Any, *, fast: bool = True) -> None:
+        """stock: a tokenizers.Tokenizer, as it is: what it truncates stays truncated.
 
-        self._stock: Any = tokenizers.Tokenizer.from_file(str(file))
-        self._stock.no_truncation()
-        self._stock.no_padding()
+        fast=False: the stock library, whatever is installed.
+        """
+        self._stock = stock
         self._fast: Any = None
         self.note = "" if fast else "asked for"
         """Why the stock library encodes, if it does."""
         if fast:
-            self._fast, self.note = self._try_fast(file)
+            self._fast, self.note = self._try_fast()
+
+    @classmethod
+    def from_file(cls, file: Path, *, fast: bool = True) -> Encoder:
+        """The tokenizer of a tokenizer.json, which truncates and pads nothing."""
+        import tokenizers
+
+        stock: Any = tokenizers.Tokenizer.from_file(str(file))
+        stock.no_truncation()
+        stock.no_padding()
+        return cls(stock, fast=fast)
 
     @property
     def library(self) -> str:
         """Which library encodes."""
         return FAST if self._fast is not None else STOCK
 
-    def encode(self, texts: Sequence[str]) -> Encoded:
+    def encode(self, texts: Sequence[str]) -> EncodedTexts:
         """The ids of the texts, on all cores."""
         return _fast_ids(self._fast, texts) if self._fast is not None else self._stock_ids(texts)
 
-    def _stock_ids(self, texts: Sequence[str]) -> Encoded:
+    def _stock_ids(self, texts: Sequence[str]) -> EncodedTexts:
         found = self._stock.encode_batch_fast(list(texts), add_special_tokens=False)
         lengths = [0, *(len(each) for each in found)]
         arrays = [np.asarray(each.ids, dtype=np.uint32) for each in found]
         ids = np.concatenate([np.zeros(0, dtype=np.uint32), *arrays])
-        return Encoded(ids, np.cumsum(lengths, dtype=np.int64))
+        return EncodedTexts(ids, np.cumsum(lengths, dtype=np.int64))
 
-    def _try_fast(self, file: Path) -> tuple[Any, str]:
+    def _try_fast(self) -> tuple[Any, str]:
         if importlib.util.find_spec(FAST) is None:
             return None, f"{FAST} is not installed"
+        if self._stock.truncation or self._stock.padding:
+            # Of no length that the proofs could know to reach.
+            return None, "this tokenizer truncates or pads"
         import fastokens
 
         try:
-            fast = fastokens.Tokenizer.from_file(str(file))
+            # Not the file: transformers may have changed what it read there.
+            fast = fastokens.Tokenizer.from_json_str(self._stock.to_str())
         except ValueError as error:
             return None, f"{FAST} cannot read this tokenizer: {error}"
         texts = self._proofs()
@@ -92,8 +105,8 @@ class Encoder:
         return [*NASTY, *SAMPLES.values(), *inside, *passages, ""]
 
 
-def _fast_ids(fast: Any, texts: Sequence[str]) -> Encoded:
+def _fast_ids(fast: Any, texts: Sequence[str]) -> EncodedTexts:
     ids, offsets = fast.encode_batch_flat(list(texts), add_special_tokens=False)
-    return Encoded(
+    return EncodedTexts(
         np.frombuffer(ids, np.uint32), np.frombuffer(offsets, np.uint64).astype(np.int64)
     )

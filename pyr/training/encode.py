@@ -11,6 +11,7 @@ from typing import Any
 
 import jinja2
 import numpy as np
+import numpy.typing as npt
 
 from pyr.errors import ContentError
 from pyr.training import shards, sources
@@ -26,26 +27,32 @@ class Coded:
 
     id: str
     text: str
-    ids: list[int]
-    loss: list[int] | None
+    ids: npt.NDArray[np.uint16]
+    loss: npt.NDArray[np.uint8] | None
 
 
-class Encoder:
+class RowEncoder:
     """Rows into token ids, in batches: the tokenizer uses every core."""
 
     def __init__(self, folder: Path, *, chat: bool, column: str) -> None:
         """folder: the tokenizer's. Raises ContentError if it cannot be used."""
         import transformers
 
+        from pyr.tokenization.encode import Encoder
+
         self.chat = chat
         self._column = column
         self._tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-        shards.require_uint16(len(self._tokenizer), folder)
+        shards.require_uint16(1 + max(self._tokenizer.get_vocab().values()), folder)
         if self._tokenizer.bos_token_id is None:
             raise ContentError(
                 "the tokenizer has no begin token (bos_token).",
                 where=str(folder / "tokenizer.json"),
             )
+        # Chats go through transformers' own template, which no other library renders.
+        self._texts_encoder = Encoder(self._tokenizer.backend_tokenizer, fast=not chat)
+        self.slow = "" if chat else self._texts_encoder.note
+        """Why texts are not encoded by the fast library, if they are not."""
 
     def documents(self, rows: Sequence[dict[str, Any]], held_out: float) -> Iterator[Document]:
         """The batch as documents for the shards.
@@ -57,10 +64,10 @@ class Encoder:
         for text in self(rows):
             document = Encoded(
                 id=text.id,
-                ids=np.asarray(text.ids, dtype=np.uint16),
+                ids=text.ids,
                 bytes=len(text.text.encode("utf-8", "replace")),
                 held_out=share(text.text) < held_out,
-                loss=None if text.loss is None else np.asarray(text.loss, dtype=np.uint8),
+                loss=text.loss,
             )
             yield document, text.text
 
@@ -70,12 +77,11 @@ class Encoder:
 
     def _texts(self, rows: Sequence[dict[str, Any]]) -> list[Coded]:
         texts = [str(row.get(self._column) or "") for row in rows]
-        coded = self._tokenizer.backend_tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-        edge = self._tokenizer.bos_token_id
+        edge = [self._tokenizer.bos_token_id]
         return [
-            Coded(_id(row, text), text, [edge, *each.ids, edge], None)
-            for row, text, each in zip(rows, texts, coded, strict=True)
-            if each.ids
+            Coded(_id(row, text), text, np.concatenate([edge, ids, edge]).astype(np.uint16), None)
+            for row, text, ids in zip(rows, texts, self._texts_encoder.encode(texts), strict=True)
+            if len(ids)
         ]
 
     def _chats(self, rows: Sequence[dict[str, Any]]) -> list[Coded]:
@@ -96,7 +102,9 @@ class Encoder:
             # A role or form that the template does not know: the row is read, and no document.
             return None
         text = self._tokenizer.decode(coded["input_ids"])
-        return Coded(_id(row, text), text, coded["input_ids"], coded["assistant_masks"])
+        ids = np.asarray(coded["input_ids"], dtype=np.uint16)
+        loss = np.asarray(coded["assistant_masks"], dtype=np.uint8)
+        return Coded(_id(row, text), text, ids, loss)
 
 
 def _id(row: dict[str, Any], text: str) -> str:

@@ -25,7 +25,7 @@ import numpy as np
 from pyr.files import aside
 from pyr.training import prepare, sources
 from pyr.training.decontaminate import holds_an_item
-from pyr.training.encode import Document, Encoder
+from pyr.training.encode import Document, RowEncoder
 from pyr.training.prepare import Job
 from pyr.training.recipe import Source
 from pyr.training.shards import Encoded
@@ -118,7 +118,7 @@ def _read(job: Job, part: int, blocked: frozenset[bytes]) -> Iterator[dict[str, 
     yield {"fate": _END, "counted": json.dumps(asdict(counted), sort_keys=True)}
 
 
-def _told(each: Sifted, job: Job, encoder: Encoder, blocked: frozenset[bytes]) -> dict[str, Any]:
+def _told(each: Sifted, job: Job, encoder: RowEncoder, blocked: frozenset[bytes]) -> dict[str, Any]:
     if holds_an_item(each.row, blocked):
         return {"contaminated": True}
     found: dict[str, Any] = {"contaminated": False}

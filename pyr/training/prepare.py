@@ -20,7 +20,7 @@ from pyr.errors import ContentError, DataMissing
 from pyr.files import sha256, write
 from pyr.training import shards, sources
 from pyr.training.decontaminate import holds_an_item
-from pyr.training.encode import Document, Encoder
+from pyr.training.encode import Document, RowEncoder
 from pyr.training.recipe import Curriculum, Phase, Source
 from pyr.training.shards import Encoded, Shards
 
@@ -105,9 +105,9 @@ class Job:
         """True if its shards are there."""
         return (self.folder / shards.MANIFEST).is_file()
 
-    def encoder(self) -> Encoder:
+    def encoder(self) -> RowEncoder:
         """What tokenises its rows."""
-        return Encoder(self.tokenizer, chat=self.chat, column=self.source.column)
+        return RowEncoder(self.tokenizer, chat=self.chat, column=self.source.column)
 
 
 def jobs(curriculum: Curriculum, kitchen: Kitchen) -> list[Job]:
@@ -139,17 +139,20 @@ def _job(source: Source, phase: Phase, curriculum: Curriculum, kitchen: Kitchen)
 def _prepare_source(source: Source, phase: Phase, curriculum: Curriculum, kitchen: Kitchen) -> Path:
     job = _job(source, phase, curriculum, kitchen)
     if not job.done:
-        kitchen.say(f"  {phase.name}: preparing {source.name}")
+        encoder = job.encoder()
+        slow = f" (by tokenizers: {encoder.slow})" if encoder.slow else ""
+        kitchen.say(f"  {phase.name}: preparing {source.name}{slow}")
         counted, about = sources.Counted(), {"contaminated": 0}
         rows = _clean(sources.rows(source, job.places, counted), kitchen, about)
-        write_source(job, _in_batches(rows, job), counted, about)
+        write_source(job, _in_batches(rows, encoder, job.held_out), counted, about)
     return job.folder
 
 
-def _in_batches(rows: Iterator[dict[str, Any]], job: Job) -> Iterator[Document]:
-    encoder = job.encoder()
+def _in_batches(
+    rows: Iterator[dict[str, Any]], encoder: RowEncoder, held_out: float
+) -> Iterator[Document]:
     while batch := list(islice(rows, _BATCH)):
-        yield from encoder.documents(batch, job.held_out)
+        yield from encoder.documents(batch, held_out)
 
 
 def write_source(

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from factories_tokenization import TEXTS
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pyr.tokenization.encode import Encoder
 
@@ -26,7 +28,7 @@ def assert_same(one: Encoder, other: Encoder, texts: list[str]) -> None:
 
 def test_without_the_fast_library_the_stock_one_encodes(shipped: Path, monkeypatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    encoder = Encoder(shipped / "tokenizer.json")
+    encoder = Encoder.from_file(shipped / "tokenizer.json")
     assert encoder.library == "tokenizers"
     assert encoder.note == "fastokens is not installed"
 
@@ -36,28 +38,65 @@ def test_texts_keep_their_order_and_an_empty_one_its_place(shipped: Path) -> Non
 
     stock = tokenizers.Tokenizer.from_file(str(shipped / "tokenizer.json"))
     texts = ["one", "", "two three"]
-    found = Encoder(shipped / "tokenizer.json", fast=False).encode(texts)
+    found = Encoder.from_file(shipped / "tokenizer.json", fast=False).encode(texts)
     assert [ids.tolist() for ids in found] == [stock.encode(text).ids for text in texts]
 
 
 @pytest.mark.parametrize("fast", [False, True])
 def test_no_texts_give_no_ids(shipped: Path, fast: bool) -> None:
-    found = Encoder(shipped / "tokenizer.json", fast=fast).encode([])
+    found = Encoder.from_file(shipped / "tokenizer.json", fast=fast).encode([])
     assert len(found.ids) == 0
     assert found.offsets.tolist() == [0]
 
 
 @needs_fastokens
 def test_the_fast_library_gives_the_same_ids(shipped: Path) -> None:
-    fast, stock = (Encoder(shipped / "tokenizer.json", fast=each) for each in (True, False))
+    fast, stock = (
+        Encoder.from_file(shipped / "tokenizer.json", fast=each) for each in (True, False)
+    )
     assert fast.library == "fastokens"
     assert_same(fast, stock, [*TEXTS, "<|im_start|>user\n<think>x</think>", "\u200d\u0301  \n\n 1"])
+
+
+@pytest.fixture(scope="module")
+def both(shipped: Path) -> tuple[Encoder, Encoder]:
+    return Encoder.from_file(shipped / "tokenizer.json"), Encoder.from_file(
+        shipped / "tokenizer.json", fast=False
+    )
+
+
+PIECES = st.sampled_from(["<|im_start|>", "<|endoftext|>", "<think>", "<|im_", "\r\n", "  ", "'s"])
+
+
+@needs_fastokens
+@given(st.lists(st.lists(st.one_of(PIECES, st.text(max_size=20))).map("".join), max_size=5))
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=200)
+def test_any_unicode_among_special_tokens_gets_the_same_ids(both, texts: list[str]) -> None:
+    assert both[0].library == "fastokens"
+    assert_same(*both, texts)
+
+
+@needs_fastokens
+def test_a_very_long_text_gets_the_same_ids(both) -> None:
+    assert_same(*both, ["".join(f"{number} is {number**3:x}\n" for number in range(5_000))])
+    assert_same(*both, ["a" * 20_000, " " * 20_000, "\n" * 20_000])
+
+
+@needs_fastokens
+def test_a_tokenizer_that_truncates_is_left_to_the_stock_library(shipped: Path) -> None:
+    import tokenizers
+
+    stock = tokenizers.Tokenizer.from_file(str(shipped / "tokenizer.json"))
+    stock.enable_truncation(3)
+    encoder = Encoder(stock)
+    assert encoder.note == "this tokenizer truncates or pads"
+    assert encoder.encode(["one two three four five six"]).offsets.tolist() == [0, 3]
 
 
 def test_a_library_that_gives_other_ids_is_not_taken(shipped: Path, monkeypatch) -> None:
     class Wrong:
         @staticmethod
-        def from_file(path: str) -> Wrong:
+        def from_json_str(body: str) -> Wrong:
             return Wrong()
 
         def encode_batch_flat(self, texts: list[str], *, add_special_tokens: bool):
@@ -68,6 +107,6 @@ def test_a_library_that_gives_other_ids_is_not_taken(shipped: Path, monkeypatch)
     module.Tokenizer = Wrong  # type: ignore[attr-defined]
     module.__spec__ = importlib.machinery.ModuleSpec("fastokens", None)
     monkeypatch.setitem(sys.modules, "fastokens", module)
-    encoder = Encoder(shipped / "tokenizer.json")
+    encoder = Encoder.from_file(shipped / "tokenizer.json")
     assert encoder.library == "tokenizers"
     assert "gives other ids for" in encoder.note
