@@ -34,6 +34,7 @@ from pyr.gate import as_json
 from pyr.schema import Checkpoint, Gate, ProbeSpec, Run, State, Suite, Verdict
 from pyr.store import Store
 from pyr.training import checkpoints, model, order, prepare
+from pyr.training.decontaminate import Blocked, shipped_items, suite_items
 from pyr.training.order import Order, Portion
 from pyr.training.recipe import Curriculum, Phase
 
@@ -246,13 +247,11 @@ def suite_of(curriculum: Curriculum, name: str) -> Suite:
 
 def kitchen_of(rehearsal: Rehearsal, curriculum: Curriculum) -> prepare.Kitchen:
     """What preparing the data needs, of a rehearsal."""
-    blocked: frozenset[bytes] = frozenset()
+    blocked = Blocked()
     if rehearsal.decontaminate:
-        from pyr.training.decontaminate import shipped_grams, suite_grams
-
         names = {name for phase in curriculum.phases for name in (phase.suite, phase.pulse)}
         suites = [suite_of(curriculum, name) for name in sorted(names) if name]
-        blocked = shipped_grams() | suite_grams(suites, rehearsal.conditions.mirror)
+        blocked = shipped_items() | suite_items(suites, rehearsal.conditions.mirror)
     return prepare.Kitchen(
         data=rehearsal.output / "data",
         texts=rehearsal.texts,

@@ -19,6 +19,7 @@ from typing import Any
 from pyr.errors import DataMissing, UsageError, did_you_mean
 from pyr.files import write
 from pyr.training import parts, prepare
+from pyr.training.decontaminate import Blocked
 from pyr.training.prepare import Job, Kitchen
 from pyr.training.recipe import Curriculum
 
@@ -28,7 +29,6 @@ _CLASSES = {
     "ray": "RayPipelineExecutor",
 }
 _OURS = {"pipeline", "tasks", "logging_dir", "depends", "skip_completed", "job_name"}
-_GRAM_BYTES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class ReadParts:
 
     parts: tuple[tuple[Job, int], ...]
     blocked: Path
-    """13-grams of test items: a file, as every process reads it for itself."""
+    """What test items hold: a file, as every process reads it for itself."""
 
     @property
     def count(self) -> int:
@@ -99,7 +99,7 @@ class ReadParts:
     def __call__(self, data: Any, rank: int, world_size: int) -> None:
         """One task."""
         job, part = self.parts[rank]
-        parts.write(job, part, _blocked(self.blocked))
+        parts.write(job, part, Blocked.from_bytes(self.blocked.read_bytes()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +118,9 @@ class PutTogether:
         parts.put_together(self.jobs[rank])
 
 
-def _blocked(file: Path) -> frozenset[bytes]:
-    body = file.read_bytes()
-    return frozenset(body[at : at + _GRAM_BYTES] for at in range(0, len(body), _GRAM_BYTES))
-
-
-def _keep_blocked(grams: frozenset[bytes], folder: Path) -> Path:
+def _keep_blocked(blocked: Blocked, folder: Path) -> Path:
     file = folder / "test-items.bin"
-    write(file, b"".join(sorted(grams)))
+    write(file, blocked.to_bytes())
     return file.resolve()
 
 

@@ -24,7 +24,7 @@ import numpy as np
 
 from pyr.files import aside
 from pyr.training import prepare, sources
-from pyr.training.decontaminate import holds_an_item
+from pyr.training.decontaminate import Blocked, holds_an_item
 from pyr.training.encode import Document, RowEncoder
 from pyr.training.prepare import Job
 from pyr.training.recipe import Source
@@ -41,10 +41,10 @@ def count(job: Job) -> int:
     return sources.parts(job.source, job.places)
 
 
-def write(job: Job, part: int, blocked: frozenset[bytes]) -> None:
+def write(job: Job, part: int, blocked: Blocked) -> None:
     """Read and tokenise a part; one that is there is kept.
 
-    blocked: 13-grams of test items.
+    blocked: what test items hold.
     """
     import pyarrow
     import pyarrow.parquet
@@ -104,7 +104,7 @@ def _columns() -> Any:
     )
 
 
-def _read(job: Job, part: int, blocked: frozenset[bytes]) -> Iterator[dict[str, Any]]:
+def _read(job: Job, part: int, blocked: Blocked) -> Iterator[dict[str, Any]]:
     """What became of each row, and its tokens if it may be used."""
     counted, encoder = Counted(), job.encoder()
     for each in sources.sifted(job.source, job.places, counted, part):
@@ -118,7 +118,7 @@ def _read(job: Job, part: int, blocked: frozenset[bytes]) -> Iterator[dict[str, 
     yield {"fate": _END, "counted": json.dumps(asdict(counted), sort_keys=True)}
 
 
-def _told(each: Sifted, job: Job, encoder: RowEncoder, blocked: frozenset[bytes]) -> dict[str, Any]:
+def _told(each: Sifted, job: Job, encoder: RowEncoder, blocked: Blocked) -> dict[str, Any]:
     if holds_an_item(each.row, blocked):
         return {"contaminated": True}
     found: dict[str, Any] = {"contaminated": False}

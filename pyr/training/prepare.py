@@ -19,7 +19,7 @@ import numpy as np
 from pyr.errors import ContentError, DataMissing
 from pyr.files import sha256, write
 from pyr.training import shards, sources
-from pyr.training.decontaminate import holds_an_item
+from pyr.training.decontaminate import Blocked, holds_an_item
 from pyr.training.encode import Document, RowEncoder
 from pyr.training.recipe import Curriculum, Phase, Source
 from pyr.training.shards import Encoded, Shards
@@ -54,8 +54,8 @@ class Kitchen:
     """Where the shards go."""
     texts: Path | None
     """A folder of text files, looked in after the recipe's own."""
-    blocked: frozenset[bytes] = frozenset()
-    """13-grams of test items: see decontaminate.py."""
+    blocked: Blocked = Blocked()
+    """What test items hold."""
     say: Say = lambda text: None
 
 
@@ -207,7 +207,7 @@ def _key(
         "chat": phase.stage == "sft",
         "held_out": phase.held_out,
         "tokenizer": sha256(tokenizer / "tokenizer.json"),
-        "blocked": hashlib.sha256(b"".join(sorted(kitchen.blocked))).hexdigest(),
+        "blocked": hashlib.sha256(b"".join(sorted(kitchen.blocked.grams))).hexdigest(),
         "format": shards.FORMAT,
     }
     return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()[:10]

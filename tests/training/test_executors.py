@@ -15,7 +15,8 @@ from factories_training import write_recipe
 from pyr import content
 from pyr.cli import main
 from pyr.errors import ContentError, DataMissing, UsageError
-from pyr.training import executors, prepare, recipe
+from pyr.training import executors, prepare, recipe, shards
+from pyr.training.decontaminate import Blocked
 from pyr.training.prepare import Kitchen
 from pyr.training.recipe import Curriculum
 
@@ -156,3 +157,18 @@ def test_slurm_makes_the_same_shards(
     assert shards_in(kitchen.data) == in_one_piece(texts, tmp_path)
     lines = (tmp_path / "submitted").read_text().splitlines()
     assert [line for line in lines if "--dependency=afterok:7" in line]
+
+
+def test_a_task_leaves_out_what_the_file_of_test_items_holds(
+    texts: Curriculum, tmp_path: Path
+) -> None:
+    item = "the quick brown fox jumps over the lazy dog and then it runs away again"
+    (tmp_path / "0.jsonl").write_text(json.dumps({"text": f"So: {item}."}) + "\n")
+    blocked = Blocked.of([item])
+    [job] = prepare.jobs(texts, Kitchen(tmp_path / "data", tmp_path, blocked))
+    file = executors._keep_blocked(blocked, tmp_path / "data")
+    for task in (executors.ReadParts(((job, 0), (job, 1)), file), executors.PutTogether((job,))):
+        for rank in range(task.count):
+            task(None, rank, task.count)
+    assert shards.read_manifest(job.folder)["contaminated"] == 1
+    assert shards.read_manifest(job.folder)["documents"] == 20

@@ -107,7 +107,7 @@ def test_the_same_documents_are_held_out_everywhere(tmp_path: Path) -> None:
 
 def test_contaminated_rows_are_left_out_and_counted(tmp_path: Path) -> None:
     source = texts(tmp_path, [{"text": f"So: {ITEM}."}, {"text": "clean"}])
-    blocked = frozenset(decontaminate.grams(ITEM))
+    blocked = decontaminate.Blocked.of([ITEM])
     part = prepared(tmp_path, {"one": source}, blocked=blocked)["one"][0]
     assert shards.read_manifest(part.folder)["contaminated"] == 1
     assert shards.read_manifest(part.folder)["documents"] == 1

@@ -16,7 +16,7 @@ from pyr.training.prepare import Kitchen
 ITEM = "the quick brown fox jumps over the lazy dog and then it runs away again"
 TINY = "train/tiny/tokenizer"
 KEEP = {"keep": {"score": {"at_least": 1}}}
-BLOCKED = frozenset(decontaminate.grams(ITEM))
+BLOCKED = decontaminate.Blocked.of([ITEM])
 
 
 def written(folder: Path) -> Path:
@@ -110,8 +110,8 @@ def test_a_part_that_is_there_is_kept(tmp_path: Path) -> None:
     phase = {"data": [{"name": "a", "files": ["*.jsonl"]}]}
     read = recipe.read(write_recipe(tmp_path / "recipe", content.path(TINY), {"one": phase}))
     [job] = prepare.jobs(read, Kitchen(tmp_path / "data", texts))
-    parts.write(job, 0, frozenset())
+    parts.write(job, 0, decontaminate.Blocked())
     [file] = (tmp_path / "data").rglob("*.parquet")
     before = file.stat().st_mtime_ns
-    parts.write(job, 0, frozenset())
+    parts.write(job, 0, decontaminate.Blocked())
     assert file.stat().st_mtime_ns == before
