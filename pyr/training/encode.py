@@ -76,7 +76,7 @@ class RowEncoder:
         return self._chats(rows) if self.chat else self._texts(rows)
 
     def _texts(self, rows: Sequence[dict[str, Any]]) -> list[Coded]:
-        texts = [str(row.get(self._column) or "") for row in rows]
+        texts = [_valid(str(row.get(self._column) or "")) for row in rows]
         edge = [self._tokenizer.bos_token_id]
         return [
             Coded(_id(row, text), text, np.concatenate([edge, ids, edge]).astype(np.uint16), None)
@@ -105,6 +105,11 @@ class RowEncoder:
         ids = np.asarray(coded["input_ids"], dtype=np.uint16)
         loss = np.asarray(coded["assistant_masks"], dtype=np.uint8)
         return Coded(_id(row, text), text, ids, loss)
+
+
+def _valid(text: str) -> str:
+    """The text with a question mark for half a surrogate pair, which UTF-8 cannot hold."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _id(row: dict[str, Any], text: str) -> str:

@@ -83,3 +83,10 @@ def test_a_row_is_what_transformers_makes_of_it_between_begin_tokens() -> None:
 def test_a_special_token_in_a_text_is_that_token() -> None:
     [row] = RowEncoder(content.path(TINY), chat=False, column="text")([{"text": "<|im_start|>"}])
     assert row.ids.tolist() == [0, 1, 0]
+
+
+def test_half_a_surrogate_pair_is_a_question_mark() -> None:
+    rows = [{"text": "cut \ud83d here"}, {"text": "cut ? here"}]
+    found = list(RowEncoder(content.path(TINY), chat=False, column="text").documents(rows, 0.0))
+    assert [text for _, text in found] == ["cut ? here"] * 2
+    assert found[0][0].ids.tolist() == found[1][0].ids.tolist()
