@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.machinery
 import importlib.util
+import json
 import sys
 import types
 from pathlib import Path
@@ -14,6 +15,7 @@ from factories_tokenization import TEXTS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pyr.tokenization import encode
 from pyr.tokenization.encode import Encoder
 
 needs_fastokens = pytest.mark.skipif(
@@ -80,6 +82,20 @@ def test_any_unicode_among_special_tokens_gets_the_same_ids(both, texts: list[st
 def test_a_very_long_text_gets_the_same_ids(both) -> None:
     assert_same(*both, ["".join(f"{number} is {number**3:x}\n" for number in range(5_000))])
     assert_same(*both, ["a" * 20_000, " " * 20_000, "\n" * 20_000])
+
+
+@needs_fastokens
+def test_a_byte_that_the_vocabulary_lacks_gets_the_same_ids(small: Path, tmp_path: Path) -> None:
+    told = json.loads((small / "tokenizer.json").read_text(encoding="utf-8"))
+    # The letter that stands for the byte 0xf2.
+    told["model"]["vocab"]["never"] = told["model"]["vocab"].pop("\u00f2")
+    file = tmp_path / "tokenizer.json"
+    file.write_text(json.dumps(told), encoding="utf-8")
+    fast, stock = (Encoder.from_file(file, fast=each) for each in (True, False))
+    assert fast.library == "fastokens"
+    with pytest.raises(ValueError, match="0xf2"):
+        encode._fast_ids(fast._fast, ["\U000a0000"])
+    assert_same(fast, stock, ["one two", "one \U000a0000 two"])
 
 
 @needs_fastokens
