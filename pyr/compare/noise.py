@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 
 import numpy as np
+from scipy import stats
 
 from pyr.compare.averages import averaged
 from pyr.compare.differences import compare
@@ -22,6 +23,8 @@ from pyr.store import Results
 
 FEWEST, MOST = 5, 9
 """Checkpoints to measure noise on: with fewer it is a guess, with more the trend is no line."""
+FALL = 0.99
+"""Noise alone takes the newest score that far down less often than one time in a hundred."""
 _NUMBER = re.compile(r"[-_]?(?:step|checkpoint)[-_]?\d+.*$")
 _MEAN = re.compile(r" \(mean of \d+\)$")
 
@@ -65,6 +68,27 @@ def trail(candidate: Results, history: Sequence[Results]) -> list[Results]:
     return [each for _, _, each in sorted(before, key=lambda each: each[:2])]
 
 
+def fallen(places: Sequence[float], scores: Sequence[float]) -> bool:
+    """True if the newest score, more being better, lies far below where the others lead.
+
+    They lead to their straight line, or to the last of them if that is lower: a climb that slows
+    down is no fall. What is tested is the deleted residual (Cook & Weisberg 1982, 2.2) of the
+    newest of `MOST` scores at most; fewer than `FEWEST` are never a fall.
+    """
+    if len(scores) < FEWEST:
+        return False
+    x, y = np.asarray(places[-MOST:-1]), np.asarray(scores[-MOST:-1])
+    line = np.polynomial.Polynomial.fit(x, y, 1)
+    depth = min(float(line(places[-1])), float(y[-1])) - scores[-1]
+    across = float(np.sum((x - x.mean()) ** 2))
+    freedom = len(y) - 2
+    if across == 0 or depth <= 1e-9 * float(np.max(np.abs([*y, scores[-1]]))):
+        return False
+    far = 1 + 1 / len(y) + (places[-1] - float(x.mean())) ** 2 / across
+    error = np.sqrt(float(np.sum((y - line(x)) ** 2)) / freedom * far)
+    return bool(depth > error * stats.t.ppf(FALL, freedom))
+
+
 def with_noise(
     comparisons: Sequence[Comparison],
     candidate: Results,
@@ -76,7 +100,8 @@ def with_noise(
     A measure's noise is the standard deviation of its score over the last checkpoints of the
     candidate's training, five to nine of them, about a straight line, less what the items explain
     of it: sqrt(max(0, RSS / (K - 2) - mean(se^2) / 2)), se of the differences of neighbours. It
-    counts for both sides of a difference, and less for a mean of k checkpoints: 1/k.
+    counts for both sides of a difference, and less for a mean of k checkpoints: 1/k. A newest
+    checkpoint that has `fallen` is left out: a collapse would otherwise excuse itself.
     """
     known = _noises(trail(candidate, history)[-MOST:])
     ours = 1 / averaged(candidate.run)
@@ -129,6 +154,7 @@ def _noises(runs: Sequence[Results]) -> dict[str, Noise]:
     places = [float(each.run.checkpoint.reached(axis) or 0) for each in runs]
     pairs = zip(runs[1:], runs[:-1], strict=True)
     steps: dict[str, list[Estimate]] = {}
+    signs: dict[str, float] = {}
     for number, (later, earlier) in enumerate(pairs):
         for row in compare(later, earlier):
             # A gap ends the way: what is needed is an unbroken one up to the candidate.
@@ -143,12 +169,29 @@ def _noises(runs: Sequence[Results]) -> dict[str, Noise]:
             way = steps.setdefault(row.measure, [])
             if len(way) == number:
                 way.append(step)
+                signs[row.measure] = 1.0 if row.better == "higher" else -1.0
     whole = len(runs) - 1
-    return {name: _noise(places, way) for name, way in steps.items() if len(way) == whole}
+    found = {
+        name: _before_a_fall(places, way, signs[name])
+        for name, way in steps.items()
+        if len(way) == whole
+    }
+    return {name: noise for name, noise in found.items() if noise is not None}
+
+
+def _before_a_fall(places: Sequence[float], steps: Sequence[Estimate], sign: float) -> Noise | None:
+    """The noise without a newest checkpoint that fell; sign: 1 where more is better, else -1."""
+    kept = len(steps) - fallen(places, [sign * score for score in _scores(steps)])
+    return _noise(places[: kept + 1], steps[:kept]) if kept + 1 >= FEWEST else None
+
+
+def _scores(steps: Sequence[Estimate]) -> list[float]:
+    """The scores that these differences of neighbours lead through, from nought."""
+    return [0.0, *np.cumsum([step.value for step in steps])]
 
 
 def _noise(places: Sequence[float], steps: Sequence[Estimate]) -> Noise:
-    scores = np.concatenate([[0.0], np.cumsum([step.value for step in steps])])
+    scores = np.asarray(_scores(steps))
     line = np.polynomial.Polynomial.fit(places, scores, 1)
     rest = float(np.sum((scores - line(np.asarray(places))) ** 2)) / (len(scores) - 2)
     items = float(np.mean([step.se**2 for step in steps])) / 2

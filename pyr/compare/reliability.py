@@ -19,7 +19,7 @@ from scipy import stats
 
 from pyr.compare.differences import compare
 from pyr.compare.measures import COUNTED
-from pyr.compare.noise import FEWEST, MOST
+from pyr.compare.noise import FEWEST, MOST, fallen
 from pyr.schema import Better, Estimate
 from pyr.store import Results
 
@@ -59,13 +59,20 @@ class Reliability:
     noise_gives: float | None
     """What that is for noise alone, in all but one case of twenty."""
     better: Better = "higher"
+    fell: bool = False
+    """The newest score lies far below where the checkpoints before it lead (`noise.fallen`)."""
 
     @property
     def marks(self) -> tuple[Mark, ...]:
-        """Why the measure decides nothing; empty where nothing speaks against it."""
+        """Why the measure decides nothing; empty where nothing speaks against it.
+
+        A late fall breaks any trend and is noise about any line: neither is said of it.
+        """
         found: list[Mark] = []
         if self.above_chance is not None and self.above_chance < ABOVE_CHANCE:
             found.append("at chance")
+        if self.fell:
+            return tuple(found)
         if self.trend is not None and abs(self.trend) < TREND:
             found.append("no trend")
         if self.signal_to_noise is not None and self.noise_gives is not None:
@@ -102,7 +109,8 @@ def reliability(
         trend = sign * float(stats.spearmanr(way.places, way.values).statistic)
         noise = _noise(way.last(MOST))
     ratio = spread / noise if noise > 0 else math.inf if spread > 0 else 0.0
-    return Reliability(known, above, trend, ratio, _noise_gives(known), better)
+    fell = fallen(way.places, [sign * value for value in way.values])
+    return Reliability(known, above, trend, ratio, _noise_gives(known), better, fell)
 
 
 def above_chance(score: Estimate, chance: float | None, *, better: Better) -> float | None:

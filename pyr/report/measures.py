@@ -104,11 +104,22 @@ class Measure:
     """Why it decides nothing, as far as its history tells: shown grey, and not counted."""
     now_at_chance: bool = False
     """True where the baseline scored above guessing and the candidate does not: a fall."""
+    fell: bool = False
+    """True where it lies far below where the checkpoints before it lead (`compare.Reliability`)."""
 
     @property
     def name(self) -> str:
         """``task/metric``, as gate rules write it."""
         return f"{self.task}/{self.metric}"
+
+    @property
+    def said(self) -> str:
+        """What its history says of it, in words: why it decides nothing, or how it fell."""
+        if self.marks:
+            return f"decides nothing: {', '.join(self.marks)}"
+        way = "fell" if self.better == "higher" else "rose"
+        now = ["now at chance"] if self.now_at_chance else []
+        return ", ".join(now + ([f"{way} at this checkpoint"] if self.fell else []))
 
     @property
     def small(self) -> bool:
@@ -170,6 +181,7 @@ def collect(
             trail=trails.get(each.measure, ()),
             marks=_marks(each, reliable or {}, rules),
             now_at_chance=_fell_to_chance(each, chances.get(each.measure)),
+            fell=_fell(each, reliable or {}),
         )
         for each in comparisons
         for own in [bounds(each.candidate)]
@@ -197,6 +209,13 @@ def _marks(
     if known is None or not known.fails or rules.get(comparison.measure) == "fail":
         return ()
     return known.marks if kind_of(comparison.task, comparison.metric) == "task" else ()
+
+
+def _fell(comparison: Comparison, reliable: Mapping[str, Reliability]) -> bool:
+    known = reliable.get(comparison.measure)
+    return (
+        known is not None and known.fell and kind_of(comparison.task, comparison.metric) == "task"
+    )
 
 
 def _fell_to_chance(comparison: Comparison, chance: float | None) -> bool:

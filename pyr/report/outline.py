@@ -25,7 +25,7 @@ from pyr.report.speed import is_speed, other_speed
 from pyr.report.trail import Point, Trails, follow
 from pyr.report.words import count, harmless, large, plural
 from pyr.report.writing import Writing, writing
-from pyr.schema import Axis, Comparison, Finding, Run, Skipped, State, Verdict
+from pyr.schema import Axis, Checkpoint, Comparison, Finding, Run, Skipped, State, Verdict
 from pyr.store import Results
 
 Outcome = Literal["pass", "fail", "unclear", "incomplete", "measured"]
@@ -127,7 +127,7 @@ def build(
         verdict,
         trails=trails.points,
         chances=guessing,
-        reliable=_reliable(comparisons, trails, guessing, phase=candidate.run.checkpoint.phase),
+        reliable=_reliable(comparisons, trails, guessing, candidate.run.checkpoint),
     )
     findings = sorted(verdict.findings if verdict else (), key=finding_rank)
     broken, sound = _health(candidate.records)
@@ -311,18 +311,22 @@ def _reliable(
     comparisons: Sequence[Comparison],
     trails: Trails,
     guessing: Mapping[str, float],
-    *,
-    phase: str,
+    checkpoint: Checkpoint,
 ) -> dict[str, Reliability]:
-    """By measure, from the checkpoints of one phase: what another phase changes is no noise.
+    """By measure, from its phase up to the checkpoint: what another phase changes is no noise.
 
     At chance is what neither side lies above: a fall to guessing decides a great deal.
     """
     found = {}
+    place = checkpoint.tokens if trails.axis == "tokens" else checkpoint.step
     for row in comparisons:
         if row.candidate is None or row.unit in COUNTED:
             continue
-        points = [p for p in trails.points.get(row.measure, ()) if p.phase == phase]
+        points = [
+            point
+            for point in trails.points.get(row.measure, ())
+            if point.phase == checkpoint.phase and place is not None and point.x <= place
+        ]
         way = Way(tuple(float(p.x) for p in points), tuple(p.value for p in points))
         chance = guessing.get(row.measure)
         sides = [row.candidate, *([row.baseline] if row.baseline else [])]

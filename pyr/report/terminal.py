@@ -108,9 +108,7 @@ def _cells(measure: Measure, baseline: str) -> list[str]:
         change = f"{words.signed(value, places)}{give} vs {baseline}"
     word = "" if measure.word == "not compared" else measure.word
     rule = f"rule: {measure.rule}" if measure.rule else ""
-    marks = "now at chance" if measure.now_at_chance else ""
-    marks = f"decides nothing: {', '.join(measure.marks)}" if measure.marks else marks
-    return [measure.task, measure.metric, score, count, change, word, rule, marks]
+    return [measure.task, measure.metric, score, count, change, word, rule, measure.said]
 
 
 def _reach(

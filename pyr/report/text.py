@@ -146,8 +146,8 @@ def _in_brackets(reach: str) -> str:
 def _word(measure: Measure) -> str:
     word = str(measure.word).replace("not compared", "")
     if measure.marks:
-        word += f" (decides nothing: {', '.join(measure.marks)})"
-    return (f"{word}, now at chance" if measure.now_at_chance else word).strip()
+        return f"{word} ({measure.said})".strip()
+    return ", ".join(filter(None, (word, measure.said)))
 
 
 def _quoted(text: str) -> str:

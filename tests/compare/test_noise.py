@@ -11,6 +11,7 @@ from factories_stats import a_run, published, records, results
 from scipy import stats
 
 from pyr.compare import average, compare, interval, lineage, trail, training, with_noise
+from pyr.compare.noise import fallen
 from pyr.schema import Aggregate, Checkpoint, Estimate
 
 
@@ -133,3 +134,34 @@ def test_a_measure_that_one_checkpoint_lacks_has_no_known_noise():
 
 def test_an_interval_without_history_says_nothing_of_checkpoints():
     assert interval(Estimate(0, 1, 0, 0), 0.95).high == pytest.approx(1.96, abs=0.001)
+
+
+def test_a_fall_is_what_lies_below_the_prediction_limit_of_a_line():
+    """Oracle: scipy's line and the textbook's limit for one more observation."""
+    x, y = np.arange(6), np.array([0.30, 0.33, 0.29, 0.34, 0.31, 0.33])
+    line = stats.linregress(x, y)
+    rest = y - line.intercept - line.slope * x
+    error = math.sqrt(np.sum(rest**2) / 4 * (1 + 1 / 6 + (6 - 2.5) ** 2 / 17.5))
+    limit = min(line.intercept + 6 * line.slope, y[-1]) - stats.t.ppf(0.99, 4) * error
+    assert fallen(range(7), [*y, limit - 0.001])
+    assert not fallen(range(7), [*y, limit + 0.001])
+
+
+def test_noise_alone_is_seldom_called_a_fall():
+    draw = np.random.default_rng(3)
+    found = [fallen(range(9), draw.normal(size=9)) for _ in range(2000)]
+    assert 0 < np.mean(found) < 0.01
+
+
+def test_a_collapse_does_not_widen_its_own_interval():
+    scores = [0.50, 0.52, 0.51, 0.54, 0.55, 0.56]
+    before = [mean_at(i, score) for i, score in enumerate(scores)]
+    fell = [*before, mean_at(6, 0.2)]
+    (row,) = with_noise(compare(fell[-1], before[-1]), fell[-1], before[-1], fell)
+    assert row.delta.noise == noise_of(before)
+    assert row.p < 0.001
+
+
+def test_what_fell_after_four_checkpoints_has_no_known_noise():
+    fell = [*(mean_at(i, 0.5 + 0.01 * (i % 2)) for i in range(4)), mean_at(4, 0.1)]
+    assert noise_of(fell) is None

@@ -83,3 +83,22 @@ def test_pure_noise_is_marked_and_a_rise_is_not_most_of_the_time() -> None:
     assert np.mean([each.fails for each in rise]) < 0.01
     assert np.mean(["noise" in each.marks for each in flat]) > 0.85
     assert np.mean([each.fails for each in flat]) > 0.7
+
+
+def test_a_collapse_at_the_last_checkpoint_is_a_fall_and_no_noise() -> None:
+    found = reliability(newest(0.1), way([0.31, 0.36, 0.4, 0.44, 0.51, 0.1]), better="higher")
+    assert found.fell
+    assert found.marks == ()
+    lower = reliability(newest(2.0), way([1.3, 1.2, 1.25, 1.1, 1.05, 2.0]), better="lower")
+    assert (lower.fell, lower.marks) == (True, ())
+
+
+def test_a_leap_upwards_at_the_last_checkpoint_is_trusted_no_more_than_before() -> None:
+    found = reliability(newest(0.9), way([0.3, 0.34, 0.29, 0.35, 0.31, 0.28, 0.9]), better="higher")
+    assert not found.fell
+    assert found.marks == ("no trend", "noise")
+
+
+def test_a_climb_that_slows_down_has_not_fallen() -> None:
+    found = reliability(newest(0.5), way([0.1, 0.2, 0.3, 0.4, 0.5, 0.5]), better="higher")
+    assert not found.fell

@@ -17,7 +17,9 @@ from factories_report import (
 )
 
 from pyr.compare import compare
+from pyr.gate import assess
 from pyr.report import outline
+from pyr.report.text import markdown
 from pyr.schema import Aggregate, Comparison, Estimate, Skipped
 
 
@@ -377,6 +379,31 @@ def test_what_is_at_chance_on_both_sides_decides_nothing_and_is_not_counted() ->
     assert (measure.word, measure.marks, measure.now_at_chance) == ("worse", ("at chance",), False)
     assert report.banner.words == {}
     assert not any("without a rule" in reason for reason in report.banner.reasons)
+
+
+COLLAPSE = [0.66, 0.7, 0.69, 0.74, 0.76, 0.79, 0.3]
+
+
+def _collapsed() -> outline.Report:
+    """Seven checkpoints of one phase, the last of which lost what the others had."""
+    history = [_at(share, f"c{step}", step=step) for step, share in enumerate(COLLAPSE, 1)]
+    assessed = assess(None, history[-1], history[-2], history=history)
+    return outline.build(history[-1], history[-2], assessed.comparisons, None, history=history)
+
+
+def test_a_collapse_at_the_last_checkpoint_is_worse_and_said_to_have_fallen() -> None:
+    report = _collapsed()
+    (measure,) = report.measures
+    assert (measure.word, measure.marks) == ("worse", ())
+    assert measure.said == "fell at this checkpoint"
+    assert "worse, fell at this checkpoint" in markdown(report)
+    assert report.banner.words == {"worse": 1}
+
+
+def test_a_checkpoint_is_not_said_to_have_fallen_for_what_came_after_it() -> None:
+    history = [_at(share, f"c{step}", step=step) for step, share in enumerate(COLLAPSE, 1)]
+    (measure,) = a_report(history[-2], history[-3], history=history).measures
+    assert not measure.fell
 
 
 def test_a_rule_that_failed_has_decided() -> None:
