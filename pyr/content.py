@@ -19,6 +19,7 @@ from pyr.errors import ContentError, did_you_mean
 if TYPE_CHECKING:
     import jinja2
 
+TEMPLATES = "reports/templates"
 _PACKAGED = Path(__file__).parent / "_content"
 _CHECKOUT = Path(__file__).parent.parent
 
@@ -41,11 +42,15 @@ def path(relative: str) -> Path:
 
 
 def template(file: Path, filters: Mapping[str, Any]) -> jinja2.Template:
-    """A page's template; every value in it is quoted, and one that is missing is an error."""
+    """A page's template; every value in it is quoted, and one that is missing is an error.
+
+    It may include the style sheet and import the parts that all pages share (`TEMPLATES`), also
+    where it lies elsewhere.
+    """
     import jinja2
 
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(file.parent),
+        loader=jinja2.FileSystemLoader([file.parent, path(TEMPLATES)]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -17,6 +17,7 @@ from typing import Literal
 import pandas as pd
 
 from pyr.compare import OTHER_DOCUMENTS, averaged, benjamini_hochberg, compare, training
+from pyr.report import words
 from pyr.schema import Comparison, Run
 from pyr.store import Results
 
@@ -43,6 +44,11 @@ class Cell:
     p: float | None
     best: str
     """The checkpoint that was best before."""
+
+    @property
+    def said(self) -> str:
+        """The change in a word, before its figure; empty where it does not stand out."""
+        return {"forgot": "worse ", "learnt": "better "}.get(self.change, "")
 
     @property
     def margin(self) -> float | None:
@@ -113,6 +119,28 @@ def matrix(candidate: Results, others: Sequence[Results]) -> Matrix | None:
         rows=tuple(_shown(rows)),
         left_out=max(0, len(rows) - ROWS_SHOWN),
     )
+
+
+def delta(cell: Cell) -> str:
+    """The change of a cell, with its sign."""
+    return words.signed(cell.delta, _places(cell))
+
+
+def spread(cell: Cell) -> str:
+    """The 95% interval of a change: its half width where both sides agree to 10%, else its ends."""
+    if cell.delta is None or cell.low is None or cell.high is None:
+        return ""
+    sides, places = (cell.delta - cell.low, cell.high - cell.delta), _places(cell)
+    if not math.isfinite(sum(sides)):
+        return ""
+    if max(sides) <= 1.1 * min(sides):
+        return f"{words.PLUS_MINUS}{words.number(max(sides), places)}"
+    return f"({words.signed(cell.low, places)} to {words.signed(cell.high, places)})"
+
+
+def _places(cell: Cell) -> int:
+    """Three decimals, or as many as the interval needs not to be a false 0.000."""
+    return max(3, len(words.margin(cell.margin).partition(".")[2]))
 
 
 def _texts_of(results: Results) -> Results:

@@ -11,16 +11,29 @@ import base64
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pyr import content
-from pyr.report import figures, marks, speed, words
+from pyr.report import figures, forgetting, marks, speed, words
 from pyr.report.measures import Measure
 from pyr.report.outline import Report, title
 
 TEMPLATE = "reports/templates/report.html.j2"
+FILTERS: dict[str, Callable[..., str]] = {
+    "number": words.number,
+    "signed": words.signed,
+    "reach": words.reach,
+    "short_digest": words.short_digest,
+    "count": words.count,
+    "clustered": words.clustered,
+    "large": words.large,
+    "plural": words.plural,
+    "delta": forgetting.delta,
+    "spread": forgetting.spread,
+}
+"""How a page writes its values; the page of a training has a few more."""
 ROWS_FIRST = 24
 """The others appear when asked for (at once where there is no script, and on paper)."""
 SCALES_SAID = 3
@@ -54,20 +67,8 @@ def render(report: Report, template: Path | None = None) -> str:
 
     template: another Jinja2 file than the shipped one, given the same values.
     """
-    filters = {
-        "number": words.number,
-        "signed": words.signed,
-        "margin": words.margin,
-        "reach": words.reach,
-        "short_digest": words.short_digest,
-        "count": words.count,
-        "clustered": words.clustered,
-        "large": words.large,
-        "probability": words.probability,
-        "plural": words.plural,
-    }
     shown = [each for each in report.measures if each.kind == "task"]
-    html = content.template(template or content.path(TEMPLATE), filters).render(
+    html = content.template(template or content.path(TEMPLATE), FILTERS).render(
         report=report,
         title=title,
         rows=rows(shown[:ROWS_SHOWN], report.candidate.checkpoint.reached(report.axis)),
@@ -89,6 +90,8 @@ def render(report: Report, template: Path | None = None) -> str:
         condition=rows(report.of("condition")),
         references=_references(report),
         charts=charts(report),
+        smallest=forgetting.SMALLEST,
+        discovery=f"{forgetting.FALSE_DISCOVERY_RATE:.0%}",
         tokenizer_chart=_tokenizer_chart(report),
     )
     return _seal(html)

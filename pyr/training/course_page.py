@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from pyr import content
-from pyr.report import figures, forgetting, words
-from pyr.report.forgetting import METRIC, Cell, Matrix
+from pyr.report import figures, forgetting, page, words
+from pyr.report.forgetting import METRIC, Cell, Matrix, delta, spread
+from pyr.report.page import Chart
 from pyr.report.words import harmless
 from pyr.schema import Finding
 from pyr.training.course import Course, Leg
@@ -17,8 +17,6 @@ HEALTH = "health/"
 HELD_OUT = "held_out_"
 TEMPLATE = "reports/templates/course.html.j2"
 REASONS_SHOWN = 4
-SAID = {"forgot": "worse ", "learnt": "better "}
-"""A change as the page words it; what does not stand out has no word."""
 _HEADLINES = {
     "pass": "{recipe} passed all its gates.",
     "fail": "{recipe} was stopped by the gate of {last}.",
@@ -74,28 +72,6 @@ def price(course: Course) -> str:
     return f"Largest forgetting at the end: {name} {delta(cell)} {spread(cell)} bits/byte."
 
 
-def delta(cell: Cell) -> str:
-    """The change of a cell, with its sign."""
-    return words.signed(cell.delta, _places(cell))
-
-
-def spread(cell: Cell) -> str:
-    """The 95% interval of a change: its half width where both sides agree to 10%, else its ends."""
-    if cell.delta is None or cell.low is None or cell.high is None:
-        return ""
-    sides, places = (cell.delta - cell.low, cell.high - cell.delta), _places(cell)
-    if not math.isfinite(sum(sides)):
-        return ""
-    if max(sides) <= 1.1 * min(sides):
-        return f"{words.PLUS_MINUS}{words.number(max(sides), places)}"
-    return f"({words.signed(cell.low, places)} to {words.signed(cell.high, places)})"
-
-
-def _places(cell: Cell) -> int:
-    """Three decimals, or as many as the interval needs not to be a false 0.000."""
-    return max(3, len(words.margin(cell.margin).partition(".")[2]))
-
-
 def failures(course: Course) -> set[tuple[str, str]]:
     """Phases and text sets where a rule of the phase's gate failed."""
     return {
@@ -115,19 +91,7 @@ def tone(cell: Cell, failed: bool) -> str:
 
 def render(course: Course) -> str:
     """The whole page; the same run gives the same bytes."""
-    filters = {
-        "number": words.number,
-        "signed": words.signed,
-        "margin": words.margin,
-        "count": words.count,
-        "large": words.large,
-        "clock": clock,
-        "ruled": ruled,
-        "health": health,
-        "delta": delta,
-        "spread": spread,
-        "tone": tone,
-    }
+    filters = page.FILTERS | {"clock": clock, "ruled": ruled, "health": health, "tone": tone}
     clean = harmless(course)
     html: str = content.template(content.path(TEMPLATE), filters).render(
         course=clean,
@@ -136,9 +100,8 @@ def render(course: Course) -> str:
         next_step=next_step(clean),
         price=price(clean),
         failures=failures(clean),
-        said=SAID,
         smallest=forgetting.SMALLEST,
-        discovery=forgetting.FALSE_DISCOVERY_RATE,
+        discovery=f"{forgetting.FALSE_DISCOVERY_RATE:.0%}",
         loss_chart=loss_chart(clean),
         charts=list(charts(clean)),
     )
@@ -151,15 +114,6 @@ def spans(course: Course) -> list[figures.Span]:
     return [span for span in found if span.end > span.begin]
 
 
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """A drawn chart, and the words that say the same."""
-
-    name: str
-    svg: str
-    says: str
-
-
 def loss_chart(course: Course) -> Chart | None:
     """The loss over training tokens, phase by phase; preferences have a loss of another kind."""
     legs = [leg for leg in course.legs if leg.stage != "dpo" and leg.losses]
@@ -169,7 +123,7 @@ def loss_chart(course: Course) -> Chart | None:
     ends = [(leg.phase, leg.losses[0].value, leg.losses[-1].value) for leg in legs]
     says = [f"{name} {words.number(first)} to {words.number(last)}" for name, first, last in ends]
     svg = figures.over_phases(points, spans(course), name="loss", wide=True)
-    return Chart("Training loss, nats a token", svg, f"{', '.join(says)}; less is better.")
+    return Chart(svg, "Training loss, nats a token", f"{', '.join(says)}; less is better.")
 
 
 def charts(course: Course) -> Iterator[Chart]:
@@ -184,7 +138,7 @@ def charts(course: Course) -> Iterator[Chart]:
         better = "less is better" if metric == METRIC else "more is better"
         guessed = f"; guessing {words.number(chance)}, dotted" if chance is not None else ""
         svg = figures.over_phases(trail, spans(course), name=name, chance=chance)
-        yield Chart(name, svg, f"{', '.join(levels)}; {better}{guessed}.")
+        yield Chart(svg, name, f"{', '.join(levels)}; {better}{guessed}.")
 
 
 def clock(seconds: float) -> str:

@@ -141,5 +141,5 @@ def test_the_page_shows_the_matrix_in_words(way: list[Results]) -> None:
     report = outline.build(way[-1], way[1], rows_, None, relatives=way[:-1])
     html = page.render(report)
     assert 'id="forgetting"' in html
-    assert "forgot +0.300" in html
-    assert "learnt -1.300" in html
+    assert "worse +0.300" in html
+    assert "better -1.300" in html

@@ -265,3 +265,13 @@ def test_an_own_template_is_given_the_same_values(tmp_path) -> None:
     own.write_text("{{ report.banner.word }} {{ rows|length }} <b>{{ report.candidate.id }}</b>")
     report = a_report(results(a_run("<x>"), rows([1.0, 0.0])))
     assert page.render(report, own) == "MEASURED 1 <b>run-&lt;x&gt;</b>"
+
+
+def test_an_own_template_may_include_the_shared_style_sheet_and_parts(tmp_path) -> None:
+    own = tmp_path / "own.html.j2"
+    own.write_text(
+        '{% import "parts.html.j2" as parts with context %}'
+        '<style>{% include "style.css" %}</style>{{ parts.verdict("pass", "PASS") }}'
+    )
+    html = page.render(a_report(results(a_run(), rows([1.0, 0.0]))), own)
+    assert "--page:" in html and '<p class="verdict"><svg' in html

@@ -194,7 +194,7 @@ def test_a_chart_says_in_words_what_it_draws(run: Course) -> None:
     assert drawn.says == (
         "one 0.400, two 0.550, dpo 0.470; more is better; guessing 0.500, dotted."
     )
-    assert f"<small>{drawn.says}</small>" in course_page.render(
+    assert f"</b>{drawn.says}</figcaption>" in course_page.render(
         replace(run, trails=trails, chances={"pyr_pairs/acc": 0.5})
     )
     loss = course_page.loss_chart(run)
