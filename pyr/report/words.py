@@ -40,6 +40,7 @@ _TERMS = {
     "acc_norm": "share of items whose right choice is the likeliest by character",
     "gold_bpb": "bits per byte of the right answer, less is better",
     "bits_per_byte": "how surprised the model is by a text, less is better",
+    "item noise": "the bounds hold what other items would change, not the next checkpoint",
     "paired": "both checkpoints were asked the same items, and the items' differences count",
 }
 _VISIBLE = {

@@ -17,6 +17,11 @@ HEALTH = "health/"
 HELD_OUT = "held_out_"
 TEMPLATE = "reports/templates/course.html.j2"
 REASONS_SHOWN = 4
+KINDS = {
+    "base": "plain text",
+    "sft": "supervised fine-tuning on dialogues",
+    "dpo": "direct preference optimization, on pairs of a better and a worse answer",
+}
 _HEADLINES = {
     "pass": "{recipe} passed all its gates.",
     "fail": "{recipe} was stopped by the gate of {last}.",
@@ -99,6 +104,7 @@ def render(course: Course) -> str:
         reasons=reasons(clean),
         next_step=next_step(clean),
         price=price(clean),
+        kinds=KINDS,
         failures=failures(clean),
         smallest=forgetting.SMALLEST,
         discovery=f"{forgetting.FALSE_DISCOVERY_RATE:.0%}",

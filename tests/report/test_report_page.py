@@ -114,6 +114,12 @@ def test_the_condition_of_the_model_has_no_word_of_change() -> None:
     assert "+2.000" in table and "Change" not in table[: table.index("</table>")]
 
 
+def test_bytes_per_token_stand_with_their_number_of_texts(full) -> None:
+    table = full[full.index('aria-label="Bytes per token by domain"') :]
+    row = table[table.index("<tbody>") : table.index("</tbody>")]
+    assert 'data-label="n">2</td>' in row
+
+
 def test_clusters_are_said_beside_the_items_and_the_flips() -> None:
     kinds = [str(n // 10) for n in range(60)]
     old = results(a_run("old"), rows([1.0] * 60, cluster=kinds))

@@ -75,6 +75,12 @@ def test_the_page_says_how_far_the_run_came_and_is_the_same_twice(run: Course) -
     assert "NOT BEGUN" in stopped
 
 
+def test_the_kinds_of_phases_are_explained_where_they_occur(run: Course) -> None:
+    legs = (run.legs[0], replace(run.legs[1], stage="dpo"))
+    html = course_page.render(replace(run, legs=legs))
+    assert "dpo: direct preference optimization" in html and "sft:" not in html
+
+
 def test_what_a_recipe_says_of_itself_is_quoted(run: Course) -> None:
     html = course_page.render(replace(run, description="<script>alert(1)</script>"))
     assert "<script>" not in html
