@@ -120,6 +120,13 @@ def test_bytes_per_token_stand_with_their_number_of_texts(full) -> None:
     assert 'data-label="n">2</td>' in row
 
 
+def test_other_tokenizers_are_spoken_of_only_where_there_are_some(full) -> None:
+    said = "beside the reference tokenizers"
+    own = rows([4.0, 4.2], task="tokenizer:prose", metric="bytes_per_token", unit="bytes/token")
+    assert said in full
+    assert said not in page.render(a_report(results(a_run(), own)))
+
+
 def test_clusters_are_said_beside_the_items_and_the_flips() -> None:
     kinds = [str(n // 10) for n in range(60)]
     old = results(a_run("old"), rows([1.0] * 60, cluster=kinds))
