@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from factories_fast import TOKENIZER, UNSUPPORTED, tiny_model
+from factories_fast import FAMILIES, TOKENIZER, UNSUPPORTED, tiny_model
 
 from pyr.checkpoint import identify
 from pyr.engines import EngineSettings
@@ -29,15 +29,21 @@ def test_plain_causal_models_agree_with_the_reference(family: str) -> None:
     assert outcome.requests > 150
 
 
-def test_a_short_dtype_is_held_to_the_reference_within_its_own_noise() -> None:
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_short_dtype_is_held_to_the_rounding_of_the_reference(family: str) -> None:
     import torch
 
     from pyr.engines.fast.selfcheck import run
 
-    model = tiny_model("llama", max_position_embeddings=2048)
-    outcome = run(model.to(torch.bfloat16), TOKENIZER)
+    model = tiny_model(family, max_position_embeddings=2048).to(torch.bfloat16)
+    weights = {name: each.clone() for name, each in model.state_dict().items()}
+    outcome = run(model, TOKENIZER)
     assert outcome.agrees, outcome.reason
     assert outcome.largest_difference > 2e-5
+    # What was scored in float32 to judge by is as it was.
+    for name, each in model.state_dict().items():
+        assert each.dtype == weights[name].dtype
+        assert torch.equal(each, weights[name])
 
 
 @pytest.mark.parametrize("family", UNSUPPORTED)
@@ -54,10 +60,15 @@ def test_positions_that_depend_on_the_batch_are_refused() -> None:
     assert "dynamic" in unsupported(tiny_model("llama", rope_parameters=dynamic))
 
 
-def test_a_model_that_is_scored_otherwise_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_model_that_is_scored_otherwise_is_caught(
+    dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
     from pyr.engines.fast.selfcheck import run
 
-    model = tiny_model("llama", max_position_embeddings=2048)
+    model = tiny_model("llama", max_position_embeddings=2048).to(getattr(torch, dtype))
     forward = model.forward
 
     def without_positions(*args, position_ids=None, **kwargs):
