@@ -318,7 +318,7 @@ def _reliable(
     At chance is what neither side lies above: a fall to guessing decides a great deal.
     """
     found = {}
-    place = checkpoint.tokens if trails.axis == "tokens" else checkpoint.step
+    place = checkpoint.reached(trails.axis)
     for row in comparisons:
         if row.candidate is None or row.unit in COUNTED:
             continue
