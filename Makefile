@@ -28,7 +28,7 @@ bench: .venv/.ready
 	.venv/bin/python tests/bench/bench_scoring.py $(CHECKPOINT) --datasets $(DATASETS)
 	.venv/bin/python tests/bench/bench_memory.py $(CHECKPOINT) --datasets $(DATASETS)
 	.venv/bin/python tests/bench/bench_overhead.py $(CHECKPOINT) --datasets $(DATASETS) --narrow --limit 100
-	.venv/bin/python tests/bench/bench_generation.py $(CHECKPOINT) --work ifeval --items 48 --max-gen-toks 512 --stock 8 32
+	.venv/bin/python tests/bench/bench_generation.py $(CHECKPOINT) --work ifeval --items 32 --max-gen-toks 512 --stock 8 32
 	.venv/bin/python tests/bench/bench_generation.py $(CHECKPOINT) --work tools --items 16 --max-gen-toks 64 --stock 8 32
 	.venv/bin/python tests/bench/bench_training.py
 	.venv/bin/python -m pytest -m slow -s tests/tokenization/test_tokenizer_bars.py
