@@ -14,6 +14,7 @@ from pyr.engines.fast.blocks import Blocks, Row
 from pyr.engines.fast.grammar import Constraint
 from pyr.engines.fast.prefixes import Beginning, arrange
 from pyr.engines.fast.sampling import Sampler
+from pyr.engines.fast.score import is_out_of_memory
 from pyr.engines.fast.slots import Prefix, Slots, slot_attention, take
 from pyr.engines.fast.stops import Stops
 from pyr.errors import MeasureError
@@ -106,7 +107,7 @@ class Decoder:
             self._admit()
             self._step()
         except RuntimeError as error:
-            if not _out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             # The traceback would keep the tensors of the failed pass alive.
             error.__traceback__ = None
@@ -233,8 +234,3 @@ def _choose(logits_RV: Tensor, answers: Sequence[Answer]) -> list[int]:
             said = [*answer.prompt, *answer.tokens]
             chosen[number] = answer.sampler.choose(logits_1V, said, answer.dice)
     return chosen
-
-
-def _out_of_memory(error: RuntimeError) -> bool:
-    """PyTorch has a class for a GPU's, and only a message for the host's."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

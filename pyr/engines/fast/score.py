@@ -108,7 +108,7 @@ class Scorer:
         try:
             return self._forward(pack, stream, spine)
         except (torch.OutOfMemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             return None
 
@@ -202,7 +202,8 @@ def _weights_stamp(model: Any) -> int:
     return hash(tuple((each.data_ptr(), each._version) for each in model.parameters()))
 
 
-def _is_out_of_memory(error: RuntimeError) -> bool:
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """True for want of memory: PyTorch has a class for a device's, only words for the host's."""
     text = str(error).lower()
     return isinstance(error, torch.OutOfMemoryError) or (
         "out of memory" in text or "can't allocate memory" in text

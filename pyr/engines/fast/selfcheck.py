@@ -30,6 +30,7 @@ from pyr.engines.fast import slots
 from pyr.engines.fast.attention import UnsupportedAttention
 from pyr.engines.fast.lm import FastLM
 from pyr.engines.fast.plan import Budget
+from pyr.engines.fast.score import is_out_of_memory
 from pyr.errors import MeasureError
 from pyr.files import write
 
@@ -145,10 +146,10 @@ def run(model: Any, tokenizer: Any) -> Outcome:
     short = model.dtype != torch.float32
     try:
         exact = _exact(model, tokenizer, asked) if short else None
-    except torch.OutOfMemoryError:
-        return Outcome(
-            False, "its weights in float32, to judge rounding by, do not fit", kept=False
-        )
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        return Outcome(False, "its weights do not fit in float32, to judge by", kept=False)
     try:
         seen = _ask(FastLM(model, tokenizer, budget=_BUDGET, max_length=_WINDOW), asked)
     except (UnsupportedAttention, TypeError, ValueError, RuntimeError, AttributeError) as error:

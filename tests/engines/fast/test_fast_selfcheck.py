@@ -80,6 +80,29 @@ def test_a_model_that_is_scored_otherwise_is_caught(
     assert "differ" in outcome.reason
 
 
+def test_no_room_for_float32_is_said_and_the_weights_are_put_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import torch
+
+    from pyr.engines.fast import selfcheck
+
+    model = tiny_model("llama", max_position_embeddings=2048).to(torch.bfloat16)
+    ask = selfcheck._ask
+
+    def no_room(lm, asked):
+        if lm.model.dtype == torch.float32:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+        return ask(lm, asked)
+
+    monkeypatch.setattr(selfcheck, "_ask", no_room)
+    outcome = selfcheck.run(model, TOKENIZER)
+    assert not outcome.agrees
+    assert not outcome.kept
+    assert "do not fit" in outcome.reason
+    assert model.dtype == torch.bfloat16
+
+
 def test_a_model_that_answers_otherwise_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     from pyr.engines.fast import slots
     from pyr.engines.fast.selfcheck import run
