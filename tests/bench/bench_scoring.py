@@ -220,6 +220,17 @@ def allowed(asked: Asked, fast: FastLM, batch_sizes: Sequence[int]) -> str:
     return _line(cells)
 
 
+def profile(asked: Asked, fast: FastLM) -> str:
+    """Where the fast engine's time goes, by operation; a run before it does not count."""
+    import torch
+
+    keep_freed_memory()
+    asked.score(FastLM(fast.model, fast.tokenizer))
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as found:
+        asked.score(FastLM(fast.model, fast.tokenizer))
+    return str(found.key_averages().table(sort_by="self_cpu_time_total", row_limit=24))
+
+
 def _windows(fast: FastLM, text: str) -> Sequence[int]:
     length = len(fast.tok_encode(text))
     full, rest = divmod(length, fast.max_length)
@@ -247,6 +258,7 @@ def main() -> None:
     parser.add_argument(
         "--batch-sizes", type=lambda text: [int(n) for n in text.split(",")], default=[1, 8, 32]
     )
+    parser.add_argument("--profile", action="store_true", help="only profile the fast engine")
     parser.add_argument("--count", action="store_true", help="only count what physics allows")
     options = parser.parse_args()
     fast, _, model = open_both(options.checkpoint, threads=options.threads)
@@ -261,6 +273,9 @@ def main() -> None:
     mirrors = [each.resolve() for each in options.datasets]
     for text in options.tasks.split(","):
         for asked in asked_where_there(Entry.read(text, 16, None), mirrors, fast):
+            if options.profile:
+                print(profile(asked, fast), flush=True)
+                continue
             if options.count:
                 print(allowed(asked, fast, options.batch_sizes), flush=True)
                 continue
