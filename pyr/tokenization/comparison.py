@@ -6,6 +6,7 @@ import dataclasses
 import gc
 import math
 import os
+import sys
 import time
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
@@ -149,7 +150,7 @@ def compare(
             row = dataclasses.replace(row, relations=measure.relations(texts, own, coded))
         rows.append(row)
         on_done(one.name)
-    return Report(rows, shown_passages, options, len(os.sched_getaffinity(0)))
+    return Report(rows, shown_passages, options, _cores())
 
 
 def _measure(
@@ -197,6 +198,11 @@ def _measure(
         cuts=[_cut(one, each.text) for each in samples],
     )
     return row, coded
+
+
+def _cores() -> int:
+    # macOS does not say what a process may use.
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _mean_known(values: Sequence[float]) -> float:
