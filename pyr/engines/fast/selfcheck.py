@@ -190,9 +190,9 @@ def _short_fault(seen: _Answers, expected: _Answers, exact: _Answers) -> str:
     """Where scores in a dtype shorter than float32 are worse than the reference's own.
 
     Both are held against the same weights in float32. What the reference differs from itself
-    between batch sizes says little: its rounding is the same in both, ten times as large. Allowed
-    are 1.5 times its root of the mean square and 0.002, and for a request twice its largest error
-    and 0.02 (of rolling texts 0.01 and 0.1). Greedy flags may differ, at near ties.
+    between batch sizes says little: most of its rounding is the same in both. Allowed are 1.5 times
+    its root of the mean square and 0.002, and for a request twice its largest error and 0.02 (of
+    rolling texts 0.01 and 0.1). Greedy flags may differ, at near ties.
     """
     wrong = False
     for ours, theirs, truth, slack in (
