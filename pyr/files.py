@@ -61,6 +61,11 @@ def fsync(path: Path) -> None:
         os.close(descriptor)
 
 
+def text_sha256(text: str) -> str:
+    """Return the sha256 of the text's UTF-8 as hexadecimal digits."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def sha256(file: Path) -> str:
     """The file's digest in hexadecimal. Raises OSError."""
     with file.open("rb") as stream:

@@ -7,6 +7,7 @@ evaluation loses at most one.
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -80,6 +81,19 @@ class Subject:
     def lm(self) -> LM:
         """The model, loaded at the first use and shared by all probes of the run."""
         return self.open_lm()
+
+
+def fixed_order(seed: int, task: str, total: int) -> list[int]:
+    """Return the one random order in which a task's items are asked of every checkpoint.
+
+    Any prefix of it is a fair sample, so that a limit takes one.
+    """
+    return random.Random(f"{seed}:{task}").sample(range(total), total)
+
+
+def skip_without_template(task: str) -> Chunk:
+    """Say that `task` is skipped because the checkpoint cannot write a chat."""
+    return Chunk(skipped=[Skipped(task, "the checkpoint has no chat template", missing=False)])
 
 
 class Probe(Protocol):

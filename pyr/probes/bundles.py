@@ -7,7 +7,6 @@ set again. Its name is the digest of everything that could change it.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from pyr.files import aside
+from pyr.files import aside, text_sha256
 
 _VERSIONS = ("pyr-lm", "lm_eval", "transformers", "tokenizers", "datasets")
 
@@ -72,7 +71,7 @@ def digest(ingredients: Mapping[str, Any]) -> str:
     """The name of the bundle made of these ingredients, under these versions of the libraries."""
     versions = {name: importlib.metadata.version(name) for name in _VERSIONS}
     text = json.dumps({**ingredients, "versions": versions}, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return text_sha256(text)
 
 
 def compile_items(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from typing import Any
 from pyr import sources
 from pyr.engines import EncodesOnce
 from pyr.errors import CheckpointError, ContentError
-from pyr.probes import Subject, bundles
+from pyr.probes import Subject, bundles, fixed_order
 from pyr.probes.bundles import Ids, Item
 from pyr.probes.metrics import Aggregation, aggregations
 from pyr.probes.tasks import HarnessOptions, Place, TaskSpec, load, place, scorer
@@ -158,11 +157,6 @@ class Compiler:
             shots = self.options.num_fewshot
         task.set_config("num_fewshot", shots or 0)
         task.set_fewshot_seed(seed=self.subject.seed)
-
-
-def fixed_order(seed: int, task: str, total: int) -> list[int]:
-    """The one random order in which a task's documents are asked, the same for every checkpoint."""
-    return random.Random(f"{seed}:{task}").sample(range(total), total)
 
 
 def _instances(task: str, item: Item) -> list[Any]:

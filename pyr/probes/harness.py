@@ -17,7 +17,8 @@ from typing import Any
 from pyr import content
 from pyr.engines import EncodesOnce
 from pyr.errors import DataMissing, MeasureError
-from pyr.probes import Chunk, Subject, control, lengths
+from pyr.files import text_sha256
+from pyr.probes import Chunk, Subject, control, lengths, skip_without_template
 from pyr.probes.compilation import Compiled, Compiler, Prepared
 from pyr.probes.metrics import check_aggregate
 from pyr.probes.needs import Need, no_template, of_code, refuse
@@ -46,8 +47,7 @@ class Harness:
     def run(self, subject: Subject) -> Iterator[Chunk]:
         """What is missing; then of every task its documents and data, and 64 items at a time."""
         if self.options.apply_chat_template and not subject.checkpoint.chat:
-            reason = "the checkpoint has no chat template"
-            yield Chunk(skipped=[Skipped(self.name, reason, missing=False)])
+            yield skip_without_template(self.name)
             return
         manager = task_manager(self.options)
         compiler = Compiler(manager, self.options, subject)
@@ -181,7 +181,7 @@ def _grade(
         "cluster": str(doc.get("cluster", "")) if isinstance(doc, dict) else "",
         "group": compiled.spec.group,
         "doc_hash": _doc_hash(doc),
-        "prompt_hash": _hash(instances[0].args[0]),
+        "prompt_hash": text_sha256(instances[0].args[0]),
         "responses": json.dumps([instance.resps[0] for instance in instances]),
     }
     for filter_name in instances[0].filtered_resps:
@@ -255,14 +255,10 @@ def _documents(compiled: Compiled) -> Iterator[Document]:
         )
 
 
-def _hash(text: str) -> str:
-    from lm_eval.utils import hash_string
-
-    return str(hash_string(text))
-
-
 def _doc_hash(doc: Any) -> str:
     """As lm_eval.evaluator writes it beside every sample."""
     from lm_eval.utils import handle_non_serializable
 
-    return _hash(json.dumps(doc, indent=2, default=handle_non_serializable, ensure_ascii=False))
+    return text_sha256(
+        json.dumps(doc, indent=2, default=handle_non_serializable, ensure_ascii=False)
+    )

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from pyr import content
-from pyr.probes.compilation import fixed_order
+from pyr.probes import fixed_order
 from pyr.schema import Suite
 
 

@@ -8,7 +8,6 @@ interval. Texts of one prompt share a cluster.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -22,9 +21,10 @@ from pydantic import Field
 from pyr import content
 from pyr.engines import TellsEnds
 from pyr.errors import ContentError, did_you_mean
-from pyr.probes import Chunk, Subject, drift, repetition, style
+from pyr.files import text_sha256
+from pyr.probes import Chunk, Subject, drift, repetition, skip_without_template, style
 from pyr.probes.drift import Floats, Yardstick
-from pyr.schema import Better, Record, Skipped, Strict
+from pyr.schema import Better, Record, Strict
 from pyr.store import Document
 from pyr.tokenization import listed
 
@@ -102,8 +102,7 @@ class Samples:
         for name in [name for name, each in domains.items() if each.form == "chat"]:
             if not subject.checkpoint.chat:
                 del domains[name]
-                reason = "the checkpoint has no chat template"
-                yield Chunk(skipped=[Skipped(f"samples_{name}", reason, missing=False)])
+                yield skip_without_template(f"samples_{name}")
         # Before anything is drawn: a reference that is not there must not cost minutes.
         rulers = {name: self._ruler(name, each) for name, each in domains.items()}
         total = sum(len(each.prompts) for each in domains.values()) * self.options.seeds
@@ -357,11 +356,7 @@ class Described:
             unit="sd" if scaled else "",
             # What one form alone has is no measure of all.
             group="" if metric in _OF_ONE_FORM else "samples",
-            doc_hash=_hash(f"{self.name} {self.domain.prompts[each.prompt]}"),
-            prompt_hash=_hash(each.context),
+            doc_hash=text_sha256(f"{self.name} {self.domain.prompts[each.prompt]}"),
+            prompt_hash=text_sha256(each.context),
             responses=responses,
         )
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -6,9 +6,7 @@ documents of every phase of a training it gives the forgetting matrix (`pyr/repo
 
 from __future__ import annotations
 
-import hashlib
 import math
-import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,8 @@ from pydantic import Field
 
 from pyr import content
 from pyr.errors import ContentError, MeasureError
-from pyr.probes import Chunk, Subject
+from pyr.files import text_sha256
+from pyr.probes import Chunk, Subject, fixed_order
 from pyr.schema import Record, Strict
 from pyr.store import Document
 from pyr.tokenization import listed
@@ -71,8 +70,8 @@ class Texts:
         texts = [(str(number), text) for number, text in enumerate(found) if text.strip()]
         if not texts:
             raise ContentError(f"the texts of '{name}' are empty.", where=str(path))
-        order = random.Random(f"{seed}:{name}").sample(texts, len(texts))
-        return order[: self.options.limit]
+        order = fixed_order(seed, name, len(texts))
+        return [texts[number] for number in order[: self.options.limit]]
 
 
 def _score(task: str, documents: Sequence[tuple[str, str]], lm: Any) -> Chunk:
@@ -101,7 +100,7 @@ def _score(task: str, documents: Sequence[tuple[str, str]], lm: Any) -> Chunk:
                 better="lower",
                 unit="bits/byte",
                 group="texts",
-                doc_hash=hashlib.sha256(text.encode()).hexdigest(),
+                doc_hash=text_sha256(text),
             )
         )
     shown = [

@@ -7,9 +7,7 @@ kept of every turn, so that a killed evaluation goes on at the turn where it sto
 
 from __future__ import annotations
 
-import hashlib
 import json
-import random
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,10 +16,11 @@ from typing import Any
 from pydantic import Field
 
 from pyr import content
-from pyr.probes import Chunk, Subject
+from pyr.files import text_sha256
+from pyr.probes import Chunk, Subject, fixed_order, skip_without_template
 from pyr.probes.instructions import followed
 from pyr.probes.needs import Need, no_template
-from pyr.schema import Checkpoint, Record, Skipped, Strict
+from pyr.schema import Checkpoint, Record, Strict
 from pyr.store import Document
 
 _GROUP = "pyr_turns"
@@ -52,8 +51,7 @@ class Turns:
     def run(self, subject: Subject) -> Iterator[Chunk]:
         """One chunk a turn, for all dialogues at once."""
         if not subject.checkpoint.chat:
-            reason = "the checkpoint has no chat template"
-            yield Chunk(skipped=[Skipped(self.name, reason, missing=False)])
+            yield skip_without_template(self.name)
             return
         dialogues = self._chosen(subject.seed)
         yield Chunk(documents=[each for dialogue in dialogues for each in _documents(dialogue)])
@@ -84,8 +82,8 @@ class Turns:
             by_skill[dialogue["skill"]].append(dialogue)
         ranked = []
         for skill, held in sorted(by_skill.items()):
-            order = random.Random(f"{seed}:{skill}").sample(held, len(held))
-            ranked += [(rank, skill, dialogue) for rank, dialogue in enumerate(order)]
+            for rank, number in enumerate(fixed_order(seed, skill, len(held))):
+                ranked.append((rank, skill, held[number]))
         ranked.sort(key=lambda each: each[:2])
         return [dialogue for _, _, dialogue in ranked[: self.options.dialogues]]
 
@@ -154,9 +152,9 @@ def _grade(dialogue: dict[str, Any], turn: int, answer: str) -> Iterator[Record]
             value=value,
             cluster=f"dialogue {dialogue['key']}",
             group=_GROUP,
-            doc_hash=_hash(json.dumps(dialogue, sort_keys=True)),
+            doc_hash=text_sha256(json.dumps(dialogue, sort_keys=True))[:16],
             # Of what was asked, not of what was answered: two models hold the same dialogue.
-            prompt_hash=_hash(_asked(dialogue, turn)),
+            prompt_hash=text_sha256(_asked(dialogue, turn))[:16],
             responses=json.dumps([answer]),
         )
 
@@ -176,7 +174,3 @@ def _documents(dialogue: dict[str, Any]) -> Iterator[Document]:
             choices=(),
             target="; ".join(f"{name} {json.dumps(arguments)}" for name, arguments in checks),
         )
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -20,7 +20,7 @@ from written import table
 from pyr import content
 from pyr.gate import assess
 from pyr.gate.stages import replay
-from pyr.probes.compilation import fixed_order
+from pyr.probes import fixed_order
 from pyr.schema import Gate, Verdict
 from pyr.store import Results, Store
 

@@ -10,11 +10,9 @@ No lm-eval task: tools go through the chat template's own argument.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import json
 import math
-import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,7 +22,8 @@ from pydantic import Field
 
 from pyr import content, sources
 from pyr.errors import ContentError, DataMissing, MeasureError, UsageError, did_you_mean
-from pyr.probes import Chunk, Subject
+from pyr.files import text_sha256
+from pyr.probes import Chunk, Subject, fixed_order, skip_without_template
 from pyr.probes.needs import Need, no_template
 from pyr.probes.tools.bfcl import bfcl_items
 from pyr.probes.tools.grade import grade
@@ -90,8 +89,7 @@ class Tools:
     def run(self, subject: Subject) -> Iterator[Chunk]:
         """Of every category its documents, then its records."""
         if not subject.checkpoint.chat:
-            reason = "the checkpoint has no chat template"
-            yield Chunk(skipped=[Skipped(self.name, reason, missing=False)])
+            yield skip_without_template(self.name)
             return
         try:
             folder = self._folder()
@@ -172,7 +170,7 @@ def _ask_in_order(
     items: Sequence[Item], task: str, prompts: Prompts, seed: int, limit: int | None
 ) -> list[Asked]:
     """The items in the suite's fixed random order, so that any prefix is a fair sample."""
-    order = random.Random(f"{seed}:{task}").sample(range(len(items)), len(items))
+    order = fixed_order(seed, task, len(items))
     return [
         Asked(
             str(number),
@@ -280,8 +278,8 @@ def _common(group: str, task: str, asked: Asked) -> dict[str, Any]:
         "item": asked.number,
         "cluster": asked.item.cluster,
         "group": group,
-        "doc_hash": _hash(json.dumps(asdict(asked.item), default=str)),
-        "prompt_hash": _hash(asked.prompt),
+        "doc_hash": text_sha256(json.dumps(asdict(asked.item), default=str)),
+        "prompt_hash": text_sha256(asked.prompt),
     }
 
 
@@ -319,7 +317,3 @@ def _document(task: str, asked: Asked) -> Document:
     item = asked.item
     target = item.gold or "a plain answer, no call"
     return Document(task=task, item=asked.number, prompt=asked.prompt, choices=(), target=target)
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
