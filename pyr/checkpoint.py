@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pyr.data.chat_formats import GGUF_TEMPLATE_KEY, TEMPLATE_FILES, TEMPLATE_KEY
 from pyr.errors import CheckpointError
 from pyr.schema import Checkpoint
 
@@ -26,7 +27,6 @@ _TOKENIZER_FILES = (
     "vocab.json",
     "merges.txt",
 )
-_TEMPLATE_FILES = ("chat_template.jinja", "chat_template.json")
 _CONFIG_FILES = ("config.json", "generation_config.json")
 MARKER = "complete.json"
 """What `pyr train` writes last into a checkpoint: where in which training it stands."""
@@ -89,7 +89,7 @@ def _identify_folder(folder: Path, *, allow_pickle: bool) -> Checkpoint:
         "weights": _digest(weights),
         "config": _digest(_present(folder, _CONFIG_FILES)),
         "tokenizer": _digest(_present(folder, _TOKENIZER_FILES)),
-        "template": _digest(_present(folder, _TEMPLATE_FILES)),
+        "template": _digest(_present(folder, TEMPLATE_FILES)),
     }
     state_file = folder / "trainer_state.json"
     state = _read_json(state_file) if state_file.is_file() else {}
@@ -225,10 +225,10 @@ def _highest_id(tokenizer: dict[str, Any]) -> int:
 
 
 def _has_template(folder: Path) -> bool:
-    if _present(folder, _TEMPLATE_FILES):
+    if _present(folder, TEMPLATE_FILES):
         return True
     file = folder / "tokenizer_config.json"
-    return file.is_file() and bool(_read_json(file).get("chat_template"))
+    return file.is_file() and bool(_read_json(file).get(TEMPLATE_KEY))
 
 
 # ------------------------------------------------------------------ gguf
@@ -261,7 +261,7 @@ def _gguf_has_template(file: Path) -> bool:
     A search for the key: gguf.GGUFReader takes 3 s to unpack a 49,152-token vocabulary.
     """
     with file.open("rb") as stream:
-        return b"tokenizer.chat_template" in stream.read(1 << 24)
+        return GGUF_TEMPLATE_KEY in stream.read(1 << 24)
 
 
 # ------------------------------------------------------------------ small parts

@@ -12,8 +12,8 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "pyr"
 ROOMS = (
-    "errors files schema content checkpoint sources mirror faults store compare gate tokenization "
-    "engines probes report evaluate training cli"
+    "errors files schema content data checkpoint sources mirror faults store compare gate "
+    "tokenization engines probes report evaluate training cli"
 ).split()
 
 LISTED = re.compile(r"(?:^|, ) *(\w+\.py)\b")

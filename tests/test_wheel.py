@@ -37,7 +37,7 @@ def test_the_wheel_is_what_is_imported(installed: Path, tmp_path: Path) -> None:
 
 
 def test_every_suite_gate_and_template_is_in_the_wheel(installed: Path) -> None:
-    for folder in ("evals/suites", "evals/gates", "evals/tasks", "reports/templates"):
+    for folder in ("evals/suites", "evals/gates", "evals/tasks", "reports/templates", "train"):
         here = {file.relative_to(ROOT) for file in (ROOT / folder).rglob("*") if file.is_file()}
         here = {file for file in here if "__pycache__" not in file.parts}
         packaged = installed / "pyr/_content"

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from pyr.cli.progress import note
 from pyr.cli.train import open_recipe, rehearsal_of
+from pyr.data.filters import SourceStats, used_rows
+from pyr.data.source import Places
 from pyr.errors import UsageError
-from pyr.training import curriculum, executors, prepare, sources
+from pyr.training import curriculum, distributed, prepare
 from pyr.training.recipe import Curriculum
 
 
@@ -20,12 +22,12 @@ def run(options: argparse.Namespace) -> int:
             f"pyr data {options.action} takes no --executor.", remedy="pyr data prepare takes it"
         )
     # Before anything is read: what the executor does not know is said at once.
-    executor = executors.read(options.executor) if options.executor else None
+    executor = distributed.read(options.executor) if options.executor else None
     read = open_recipe(options)
     if options.action == "texts":
         return _texts(read, options)
     kitchen = curriculum.kitchen_of(rehearsal_of(options, read), read)
-    if executor and not executors.run(read, kitchen, executor):
+    if executor and not distributed.run(read, kitchen, executor):
         print("submitted: once its jobs have ended, pyr data stats says what there is")
         return 0
     prepared = prepare.prepare(read, kitchen)
@@ -54,14 +56,14 @@ def _texts(read: Curriculum, options: argparse.Namespace) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     rehearsal = rehearsal_of(options, read)
     folders = (read.folder, *([rehearsal.texts] if rehearsal.texts else []))
-    places = sources.Places(folders=folders, seed=read.recipe.seed)
+    places = Places(folders, read.recipe.seed)
     for phase in read.phases:
         for source in phase.used:
             if source.replay or phase.stage == "dpo":
                 continue
             file = folder / f"{phase.name}-{source.name}.jsonl"
             with file.open("w", encoding="utf-8") as stream:
-                for row in sources.rows(source, places, sources.Counted()):
+                for row in used_rows(source, places, SourceStats()):
                     stream.write(json.dumps(row) + "\n")
             note(f"  {file}")
     print(folder)

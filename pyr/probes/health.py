@@ -13,6 +13,8 @@ from typing import Any
 
 from pyr import content
 from pyr.checkpoint import weight_files
+from pyr.data import chat_formats
+from pyr.errors import CheckpointError
 from pyr.probes import Chunk, Subject, condition, resumption
 from pyr.probes.condition import Glimpse
 from pyr.schema import Better, Record, Strict
@@ -26,7 +28,6 @@ _ROUND_TRIP = (
     'He said "no" (twice); she didn\'t.',
 )
 """Digits and operators that are registered as special tokens vanish in decoding."""
-_SAID = "Certainly"
 _TEXTS_A_DOMAIN = 2
 _TOKENS_A_TEXT = 128
 _NOT_RESUMABLE = (
@@ -133,21 +134,16 @@ def _round_trip(tokenizer: Any) -> Iterator[Record]:
 
 def _template(subject: Subject) -> Iterator[Record]:
     """The chat template renders, and what it writes behind an answer ends generation."""
-    import jinja2
-
     if not subject.checkpoint.chat or not _opened(subject.lm):
         return
-    turns = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": _SAID}]
-    tokenizer = subject.lm.tokenizer
     try:
-        text = str(tokenizer.apply_chat_template(turns, tokenize=False))
-    except (jinja2.TemplateError, ValueError, TypeError) as error:
-        yield _check("chat_template", "renders", f"it cannot be rendered: {error}")
+        after = chat_formats.find_end_of_turn(subject.lm.tokenizer)
+    except CheckpointError as error:
+        yield _check("chat_template", "renders", error.what)
         return
-    lost = "" if _SAID in text else "what the assistant said is not in it"
+    lost = "what the assistant said is not in it" if after is None else ""
     yield _check("chat_template", "renders", lost)
-    if not lost:
-        after = text.rpartition(_SAID)[2].lstrip()
+    if after is not None:
         yield _check("chat_template", "stop token", _stop_fault(subject.lm, after))
 
 
@@ -170,23 +166,13 @@ def _stop_fault(lm: Any, after: str) -> str:
 def _generation_prompt(tokenizer: Any) -> Iterator[Record]:
     """Whether the chat template opens the assistant's turn when an answer is asked for.
 
-    Templates in which the answer follows the user's turn at once (``[/INST]``) need no opening.
     Nothing is said of a template that cannot be rendered: the tasks that need it say why.
     """
-    import jinja2
-
-    asked = [{"role": "user", "content": "Question"}]
-    told = [*asked, {"role": "assistant", "content": "Answer"}]
     try:
-        before, opened, whole = (
-            tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=opening)
-            for turns, opening in ((asked, False), (asked, True), (told, False))
-        )
-    except (jinja2.TemplateError, ValueError):
+        opening = chat_formats.find_missing_opening(tokenizer)
+    except CheckpointError:
         return
-    opening = whole.removeprefix(before).partition("Answer")[0].strip()
-    lacking = opened == before and whole.startswith(before) and opening
-    fault = f"an answer is asked for without {opening!r} before it" if lacking else ""
+    fault = f"an answer is asked for without {opening!r} before it" if opening else ""
     yield _check("generation_prompt", "chat template", fault)
 
 

@@ -10,11 +10,12 @@ import numpy as np
 from pydantic import Field
 
 from pyr import content
+from pyr.data.filters import Document
+from pyr.data.source import read_file
 from pyr.errors import ContentError
 from pyr.probes import Chunk, Subject
 from pyr.schema import Record, Strict
 from pyr.tokenization import listed, measure
-from pyr.tokenization.texts import Document, read_rows
 
 
 class TokenizerOptions(Strict):
@@ -62,7 +63,7 @@ def _documents(files: dict[str, str]) -> list[Document]:
 
 
 def _read(domain: str, file: Path) -> Iterator[Document]:
-    for number, row in enumerate(read_rows(file)):
+    for number, row in enumerate(read_file(file)):
         text = row.get("text")
         if not isinstance(text, str):
             raise ContentError(

@@ -1,6 +1,6 @@
 """Tokenizers: train one, and say what it does beside others.
 
-texts.py, recipe.py    what is read: documents from files, and the recipe of a training
+recipe.py              the recipe of a training
 train.py, files.py     merges from texts, and the folder that holds them
 forms.py, listed.py    any tokenizer behind one interface; lists of references and texts
 measure.py, anatomy.py what a tokenizer does to texts, and how it cuts digits and blanks

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pydantic import Field
 
 from pyr import content
+from pyr.data.filters import Document, read_documents
+from pyr.data.source import PACKINGS, Source, bare_name, readable_files
 from pyr.errors import ContentError, UsageError
 from pyr.schema import Strict
-from pyr.tokenization import texts
 from pyr.tokenization.forms import LibraryMissing, Named, load
 from pyr.tokenization.recipe import Recipe, Texts
-from pyr.tokenization.texts import PACKINGS, Document, Source
 
 
 class Reference(Strict):
@@ -55,10 +56,9 @@ def _locate(reference: Reference, roots: Sequence[Path]) -> Path | None:
     """A listed file, else the hub's local cache."""
     import huggingface_hub
 
-    for root in roots:
-        for file in (f"{each}{packing}" for each in reference.files for packing in ("", *PACKINGS)):
-            if (root / file).is_file():
-                return root / file
+    for root, name, packing in itertools.product(roots, reference.files, ("", *PACKINGS)):
+        if (root / f"{name}{packing}").is_file():
+            return root / f"{name}{packing}"
     if not reference.hub:
         return None
     cached = huggingface_hub.try_to_load_from_cache(reference.hub, "tokenizer.json")
@@ -66,48 +66,43 @@ def _locate(reference: Reference, roots: Sequence[Path]) -> Path | None:
 
 
 def read_texts(named: Sequence[Path], data: Path) -> list[Document]:
-    """The documents of text files, of folders of them, or of YAML files that list sources.
+    """Return the documents of text files, of folders of them, or of YAML files that list sources.
 
     A file's name is its domain. data: the folder that a YAML file's sources lie below.
     Raises UsageError if a path is not there.
     """
-    found: list[Document] = []
+    documents: list[Document] = []
     for path in named:
         if not path.exists():
             raise UsageError(f"there are no texts at {path}.", remedy="name a file or a folder")
         if path.suffix in (".yaml", ".yml"):
             listed = content.read(path, Texts)
             for source in listed.texts:
-                found.extend(texts.documents(source, data, held_out=listed.held_out))
+                documents += read_documents(source, data, held_out=listed.held_out)
             continue
-        for file in texts.readable(path) if path.is_dir() else [path]:
-            source = Source(name=texts.domain_of(file), files=[file.name])
-            found.extend(texts.documents(source, file.parent))
-    return found
+        for file in readable_files(path) if path.is_dir() else [path]:
+            source = Source(name=bare_name(file).stem, files=[file.name])
+            documents += read_documents(source, file.parent)
+    return documents
 
 
 def shipped() -> list[Document]:
-    """The passages of the bits-per-byte tasks, by domain."""
-    found = sorted(content.path("evals/tasks").glob("pyr_bpb_*/items.jsonl"))
-    return [
-        document
-        for file in found
-        for document in texts.documents(
-            Source(name=file.parent.name.removeprefix("pyr_bpb_"), files=[file.name]), file.parent
-        )
-    ]
+    """Return the passages of the bits-per-byte tasks, by domain."""
+    documents: list[Document] = []
+    for file in sorted(content.path("evals/tasks").glob("pyr_bpb_*/items.jsonl")):
+        source = Source(name=file.parent.name.removeprefix("pyr_bpb_"), files=[file.name])
+        documents += read_documents(source, file.parent)
+    return documents
 
 
 def unseen(recipe: Recipe, root: Path) -> list[Document]:
-    """The documents that the recipe's training does not read, by its domains."""
+    """Return the documents that the recipe's training does not read, by its domains."""
     if not recipe.held_out:
         raise ContentError(
             f"the recipe {recipe.name} holds nothing out.", remedy="give it held_out: 0.05"
         )
-    return [
-        document
-        for source in recipe.texts
-        for document in texts.documents(
-            source.model_copy(update={"part": "held-out"}), root, held_out=recipe.held_out
-        )
-    ]
+    documents: list[Document] = []
+    for source in recipe.texts:
+        held_out = source.model_copy(update={"part": "held-out"})
+        documents += read_documents(held_out, root, held_out=recipe.held_out)
+    return documents

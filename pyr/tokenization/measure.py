@@ -19,10 +19,10 @@ import pandas as pd
 from pyr.compare import Interval, estimate, interval
 from pyr.compare.measures import estimated
 from pyr.compare.statistics import Floats, Ratio, ratio, spread
+from pyr.data.filters import Document
 from pyr.errors import MeasureError
 from pyr.schema import Estimate, Record
 from pyr.tokenization.forms import Ids, Tokenizer
-from pyr.tokenization.texts import Document
 
 RENYI_ORDER = 2.5
 _WORD = re.compile(r"[^\W\d_]+")

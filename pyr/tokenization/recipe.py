@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from pyr import content
+from pyr.data.source import TRAINING_KEYS, Source, refuse_keys
 from pyr.errors import ContentError
 from pyr.schema import Strict
-from pyr.tokenization.texts import Source
 
 PreTokenizer = Literal["qwen2", "smollm"]
 
+TextSources = Annotated[
+    list[Source],
+    Field(min_length=1),
+    AfterValidator(lambda texts: refuse_keys(texts, TRAINING_KEYS, reader="a tokenizer")),
+]
 BYTES = 256
 """Every tokenizer begins with one token for each byte."""
 
@@ -47,7 +52,7 @@ class Recipe(Strict):
     lines_once: int | None = Field(default=None, gt=0)
     """Lines of so many letters or more count once, whatever document repeats them: licences,
     templates and copied code would buy tokens that new text has no use for."""
-    texts: list[Source] = Field(min_length=1)
+    texts: TextSources
 
     @model_validator(mode="after")
     def _fixed_tokens_agree(self) -> Recipe:
@@ -72,7 +77,7 @@ class Texts(Strict):
 
     held_out: float = Field(default=0.05, ge=0, lt=1)
     """The share that the tokenizer's own recipe held out."""
-    texts: list[Source] = Field(min_length=1)
+    texts: TextSources
 
 
 def read(file: Path) -> Recipe:

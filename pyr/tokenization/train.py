@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from pyr.data.filters import count_copies, read_documents
+from pyr.data.source import Source
 from pyr.errors import MeasureError
 from pyr.tokenization.recipe import BYTES, PreTokenizer, Recipe
-from pyr.tokenization.texts import Source, copies, documents
 
 Trainer = Literal["rustbpe", "tokenizers"]
 Merge = tuple[bytes, bytes]
@@ -109,8 +110,8 @@ def training_texts(
 def _counted(source: Source, root: Path, held_out: float, fed: Fed) -> Iterator[tuple[str, int]]:
     """Every piece of the training side with how often it counts, if it does."""
     train_side = source.model_copy(update={"part": "train"})
-    for document in documents(train_side, root, held_out=held_out):
-        count = copies(document, source.weight)
+    for document in read_documents(train_side, root, held_out=held_out):
+        count = count_copies(document, source.weight)
         fed.documents += count > 0
         if count:
             yield from ((piece, count) for piece in document.pieces)

@@ -2,15 +2,10 @@
 
 recipe.py         the files people write: the order of phases, and each phase
 model.py          the model of a recipe, freshly initialised
-sources.py        documents from files, hub data sets, the Python installation, the inventor
-contents.py       texts that a data set only points at, fetched by id
-invent.py         stories, dialogues and preferences made up from a seed
-shards.py         documents, tokenised once, in memory-mapped uint16 files
 encode.py         rows into token ids: texts, and chats by the template
-decontaminate.py  training text that holds a test item
+decontaminate.py  the test items that training text must not hold
 prepare.py        every source of a recipe into shards; its held-out documents into tasks
-parts.py          a source read in parts, which together give the shards of one piece
-executors.py      those parts as tasks of datatrove: here, under Slurm, on Ray
+distributed.py    the same in parts, as tasks of datatrove: here, under Slurm, on Ray
 packing.py        shards -> rows without padding, in an order that a seed decides
 order.py          all that a phase needs, in the one file that a stage is given
 checkpoints.py    checkpoints that are complete or absent

@@ -27,6 +27,7 @@ from typing import Any, Literal, Protocol
 
 from pyr import content, files
 from pyr.checkpoint import identify
+from pyr.data.ngrams import Blocked
 from pyr.engines import EngineSettings
 from pyr.errors import MeasureError, StoreError
 from pyr.evaluate import Conditions, evaluate
@@ -34,7 +35,7 @@ from pyr.gate import as_json
 from pyr.schema import Checkpoint, Gate, ProbeSpec, Run, State, Suite, Verdict
 from pyr.store import Store
 from pyr.training import checkpoints, model, order, prepare
-from pyr.training.decontaminate import Blocked, shipped_items, suite_items
+from pyr.training.decontaminate import blocked_items
 from pyr.training.order import Order, Portion
 from pyr.training.recipe import Curriculum, Phase
 
@@ -251,7 +252,7 @@ def kitchen_of(rehearsal: Rehearsal, curriculum: Curriculum) -> prepare.Kitchen:
     if rehearsal.decontaminate:
         names = {name for phase in curriculum.phases for name in (phase.suite, phase.pulse)}
         suites = [suite_of(curriculum, name) for name in sorted(names) if name]
-        blocked = shipped_items() | suite_items(suites, rehearsal.conditions.mirror)
+        blocked = blocked_items(suites, rehearsal.conditions.mirror)
     return prepare.Kitchen(
         data=rehearsal.output / "data",
         texts=rehearsal.texts,

@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
-import numpy.typing as npt
 
+from pyr.data import chat_formats
+from pyr.data.filters import is_held_out
+from pyr.data.shards import Encoded
 from pyr.errors import ContentError
-from pyr.training import shards, sources
-from pyr.training.shards import Encoded
-
-Document = tuple[Encoded, str]
-"""A tokenised document, and its text."""
-
-
-@dataclass(frozen=True, slots=True)
-class Coded:
-    """A row's text and its token ids; `loss` is 1 where the assistant speaks, None for all."""
-
-    id: str
-    text: str
-    ids: npt.NDArray[np.uint16]
-    loss: npt.NDArray[np.uint8] | None
+from pyr.files import text_sha256
 
 
 class RowEncoder:
@@ -43,7 +27,13 @@ class RowEncoder:
         self.chat = chat
         self._column = column
         self._tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-        shards.require_uint16(1 + max(self._tokenizer.get_vocab().values()), folder)
+        vocabulary = 1 + max(self._tokenizer.get_vocab().values())
+        if vocabulary > 1 << 16:
+            raise ContentError(
+                f"the tokenizer has {vocabulary} tokens; shards hold at most 65536.",
+                where=str(folder),
+                remedy="use a smaller vocabulary",
+            )
         if self._tokenizer.bos_token_id is None:
             raise ContentError(
                 "the tokenizer has no begin token (bos_token).",
@@ -54,63 +44,37 @@ class RowEncoder:
         self.slow = "" if chat else self._texts_encoder.note
         """Why texts are not encoded by the fast library, if they are not."""
 
-    def documents(self, rows: Sequence[dict[str, Any]], held_out: float) -> Iterator[Document]:
-        """The batch as documents for the shards.
+    def encode(self, rows: Sequence[dict[str, Any]], held_out: float) -> Iterator[Encoded]:
+        """Yield the batch as documents for the shards; rows that hold no text are left out.
 
-        What is held out is decided by the text, so that a copy elsewhere falls on the same side.
+        held_out: the share of documents that are held out, decided by their text, so that a copy
+        elsewhere falls on the same side.
         """
-        from pyr.tokenization.texts import share
-
-        for text in self(rows):
-            document = Encoded(
-                id=text.id,
-                ids=text.ids,
-                bytes=len(text.text.encode("utf-8", "replace")),
-                held_out=share(text.text) < held_out,
-                loss=text.loss,
+        encode = self._encode_chats if self.chat else self._encode_texts
+        for row, text, ids, loss in encode(rows):
+            raw = text.encode("utf-8", "replace")
+            yield Encoded(
+                id=str(row.get("id") or text_sha256(text)[:16]),
+                ids=ids,
+                bytes=len(raw),
+                held_out=is_held_out(text, held_out),
+                loss=loss,
+                text=text,
             )
-            yield document, text.text
 
-    def __call__(self, rows: Sequence[dict[str, Any]]) -> list[Coded]:
-        """The batch, tokenised; rows that hold no text are left out."""
-        return self._chats(rows) if self.chat else self._texts(rows)
-
-    def _texts(self, rows: Sequence[dict[str, Any]]) -> list[Coded]:
-        texts = [_valid(str(row.get(self._column) or "")) for row in rows]
+    def _encode_texts(self, rows: Sequence[dict[str, Any]]) -> Iterator[tuple[Any, str, Any, Any]]:
+        texts: list[str] = []
+        for row in rows:
+            # A question mark for half a surrogate pair, which UTF-8 cannot hold.
+            text = str(row.get(self._column) or "")
+            texts.append(text.encode("utf-8", "replace").decode())
         edge = [self._tokenizer.bos_token_id]
-        return [
-            Coded(_id(row, text), text, np.concatenate([edge, ids, edge]).astype(np.uint16), None)
-            for row, text, ids in zip(rows, texts, self._texts_encoder.encode(texts), strict=True)
-            if len(ids)
-        ]
+        for row, text, ids in zip(rows, texts, self._texts_encoder.encode(texts), strict=True):
+            if len(ids):
+                yield row, text, np.concatenate([edge, ids, edge]).astype(np.uint16), None
 
-    def _chats(self, rows: Sequence[dict[str, Any]]) -> list[Coded]:
-        return [chat for row in rows if (chat := self._chat(row)) is not None]
-
-    def _chat(self, row: dict[str, Any]) -> Coded | None:
-        messages = sources.messages_of(row, self._column)
-        if not any(message["role"] == "assistant" for message in messages):
-            return None
-        tools = row.get("tools")
-        if isinstance(tools, str):
-            tools = json.loads(tools)
-        try:
-            coded = self._tokenizer.apply_chat_template(
-                messages, tools=tools or None, return_dict=True, return_assistant_tokens_mask=True
-            )
-        except jinja2.TemplateError:
-            # A role or form that the template does not know: the row is read, and no document.
-            return None
-        text = self._tokenizer.decode(coded["input_ids"])
-        ids = np.asarray(coded["input_ids"], dtype=np.uint16)
-        loss = np.asarray(coded["assistant_masks"], dtype=np.uint8)
-        return Coded(_id(row, text), text, ids, loss)
-
-
-def _valid(text: str) -> str:
-    """The text with a question mark for half a surrogate pair, which UTF-8 cannot hold."""
-    return text.encode("utf-8", "replace").decode()
-
-
-def _id(row: dict[str, Any], text: str) -> str:
-    return str(row.get("id") or hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16])
+    def _encode_chats(self, rows: Sequence[dict[str, Any]]) -> Iterator[tuple[Any, str, Any, Any]]:
+        for row in rows:
+            encoded = chat_formats.encode_chat(self._tokenizer, row, self._column)
+            if encoded is not None:
+                yield row, *encoded

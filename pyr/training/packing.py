@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from pyr.data.shards import Shards
 from pyr.errors import DataMissing
-from pyr.training.shards import Shards
 
 if TYPE_CHECKING:
     import torch

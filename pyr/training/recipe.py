@@ -11,72 +11,12 @@ import yaml
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from pyr import content
+from pyr.data.source import TOKENIZER_KEYS, Source, refuse_keys
 from pyr.errors import ContentError, UsageError, did_you_mean
 from pyr.schema import Strict
 
 Stage = Literal["base", "sft", "dpo"]
-_PLACES = ("files", "hub", "python", "invent", "replay")
 _Kind = TypeVar("_Kind", bound=BaseModel)
-
-
-class Keep(Strict):
-    """What a row's column must satisfy for the row to be used."""
-
-    at_least: float | None = None
-    at_most: float | None = None
-    lacks: list[str] = Field(default_factory=list)
-    """Words that may not stand in the column: a text, or a list of texts."""
-    has: list[str] = Field(default_factory=list)
-    """Words of which one must."""
-    characters: int = Field(default=0, ge=0)
-    """How long the column's text must be."""
-
-
-class Source(Strict):
-    """Where some of a phase's documents come from, and how much of the phase they make up."""
-
-    name: str
-    files: list[str] = Field(default_factory=list)
-    """Globs below the recipe's folder or the data folder: what `pyr.tokenization.texts` reads."""
-    hub: str = ""
-    """A hub data set, streamed."""
-    config: str | None = None
-    split: str = "train"
-    python: Literal["docs", "code"] | None = None
-    """Standard library of the Python that runs this: its documentation strings, or its code."""
-    invent: Literal["stories", "dialogues", "preferences"] | None = None
-    """Made up from the seed: see invent.py."""
-    replay: str = ""
-    """The data of an earlier phase, by its name."""
-    column: str = "text"
-    """What holds the text; for chats the list of messages."""
-    contents: str = ""
-    """Where a row's text lies if the row only points at it: a URL with a column's name in braces,
-    of a gzip file. See contents.py."""
-    keep: dict[str, Keep] = Field(default_factory=dict)
-    """Filters by column."""
-    weight: float = Field(default=1.0, gt=0)
-    """Share of the phase's tokens, relative to the other sources."""
-    documents: int | None = Field(default=None, gt=0)
-    """Read no more than so many."""
-    megabytes: float | None = Field(default=None, gt=0)
-    """Read no more than so many million bytes of text."""
-    sample: float = Field(default=1.0, gt=0, le=1)
-    """Use only this share of the rows; which ones follows from what they hold."""
-    use: bool = True
-    """False: not used unless a person says so with ``--set PHASE.SOURCE.use=true``."""
-    why: str = ""
-    """Licence, terms, and why it is here."""
-
-    @model_validator(mode="after")
-    def _one_place(self) -> Source:
-        given = [place for place in _PLACES if getattr(self, place)]
-        if len(given) != 1:
-            found = ", ".join(given) or "none"
-            raise ValueError(
-                f"source '{self.name}' needs exactly one of {', '.join(_PLACES)}; found {found}"
-            )
-        return self
 
 
 class Phase(Strict):
@@ -121,7 +61,7 @@ class Phase(Strict):
         names = [source.name for source in data]
         if len(set(names)) < len(names):
             raise ValueError("two sources have the same name")
-        return data
+        return refuse_keys(data, TOKENIZER_KEYS, reader="a phase")
 
     @model_validator(mode="after")
     def _steps_are_whole(self) -> Phase:

@@ -18,11 +18,11 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from pyr.data.shards import Shards, open_shards
 from pyr.engines.allocator import keep_freed_memory
 from pyr.errors import ContentError, PyrError, StoreError
 from pyr.training import checkpoints, order, packing, settings, watch
 from pyr.training.order import Order
-from pyr.training.shards import Shards, open_shards
 from pyr.training.speed import Speed, measured_peak
 
 STOPPED = "stopped.json"

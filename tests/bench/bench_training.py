@@ -23,18 +23,18 @@ import torch
 import transformers
 
 from pyr import content
+from pyr.data.shards import Shards, open_shards
 from pyr.store import Store
-from pyr.training import curriculum, model, order, packing, prepare, recipe, settings, stage
+from pyr.training import curriculum, model, order, packing, recipe, settings, stage
 from pyr.training.order import Order
 from pyr.training.packing import NO_LABEL
-from pyr.training.shards import Shards
 
 MOST_OVERHEAD = 0.03
 FIRST = "base-1"
 SETTINGS = [
     f"phases=[{FIRST}]",
     "tokenizer=../pyr-135m/tokenizer",
-    f"{FIRST}.data=[{{name: docs, python: docs, megabytes: 2}}]",
+    f"{FIRST}.data=[{{name: docs, rows: 'generate.py:python_docs', megabytes: 2}}]",
     f"{FIRST}.trainer.save_strategy='no'",
     f"{FIRST}.trainer.per_device_train_batch_size=1",
 ]
@@ -105,7 +105,7 @@ def seconds_of(built: Any, rows: Any, options: Any) -> list[float]:
 def packing_gain(folder: Path, length: int, steps: int) -> float:
     """Useful tokens a second, packed over padded, on the same documents; prints both."""
     asked = placed(folder, model_file="../pyr-6m/model.yaml", length=length, rows=2, steps=steps)
-    shards = prepare.shards.open_shards(asked.sources[0].folder)
+    shards = open_shards(asked.sources[0].folder)
     built = model.build(asked.model, seed=1)
     options = settings.arguments(asked, folder / FIRST, processes=1)
     documents = padded(shards, length, count=2 * steps)

@@ -17,7 +17,8 @@ import pytest
 import tokenizers
 
 from pyr import content
-from pyr.tokenization import comparison, forms, listed, measure, recipe, texts
+from pyr.data.filters import read_documents
+from pyr.tokenization import comparison, forms, listed, measure, recipe
 from pyr.tokenization.encode import Encoder
 from pyr.tokenization.train import QWEN2_PATTERN, learn
 
@@ -61,7 +62,7 @@ def peak_gigabytes() -> float:
 def corpus(megabytes: float) -> list[str]:
     """Documents of every source in turn, whole, until so much is there."""
     asked = recipe.read(content.path("train/pyr-135m/tokenizer.yaml"))
-    streams = [texts.documents(source, SHARED) for source in asked.texts]
+    streams = [read_documents(source, SHARED) for source in asked.texts]
     turns = itertools.zip_longest(*streams)
     found, size = [], 0
     for document in itertools.chain.from_iterable(turns):

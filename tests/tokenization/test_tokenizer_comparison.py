@@ -15,8 +15,8 @@ import rich.console
 import tokenizers
 from factories_tokenization import TEXTS, build_small
 
+from pyr.data.filters import Document
 from pyr.tokenization import anatomy, comparison, forms, measure, page, tables
-from pyr.tokenization.texts import Document
 
 HOSTILE = "<script>alert(1)</script> \"quoted\" & \u202e <b title='x'> \x07 \n\tend"
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from pyr.compare import estimate
+from pyr.data.filters import Document
 from pyr.errors import MeasureError
 from pyr.tokenization import forms, measure
-from pyr.tokenization.texts import Document
 
 
 class Letters:

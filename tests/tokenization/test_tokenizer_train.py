@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from factories_tokenization import TEXTS, build_small, small_recipe
 
-from pyr.errors import MeasureError
-from pyr.tokenization import files
+from pyr import content
+from pyr.errors import ContentError, MeasureError
+from pyr.tokenization import files, recipe
 from pyr.tokenization.train import (
     Fed,
     byte_letters,
@@ -156,3 +157,11 @@ def test_a_long_line_counts_once_whatever_repeats_it(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("\n".join(json.dumps({"text": row}) for row in rows))
     found = "".join(training_texts(small_recipe(held_out=0, lines_once=10), tmp_path))
     assert found == "same long line\nfirst\nsecond\ntiny\ntiny\n"
+
+
+def test_a_tokenizer_refuses_what_only_a_phase_reads(tmp_path: Path) -> None:
+    file = tmp_path / "tokenizer.yaml"
+    shipped = content.path("train/pyr-135m/tokenizer.yaml").read_text()
+    file.write_text(shipped.replace("weight: 20", "column: messages", 1))
+    with pytest.raises(ContentError, match="a tokenizer has no key 'column'"):
+        recipe.read(file)

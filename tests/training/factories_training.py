@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from pyr import content
+
 MODEL = {
     "architecture": "ArceeForCausalLM",
     "config": {
@@ -27,11 +29,19 @@ MODEL = {
         "pad_token_id": 3,
     },
 }
+
+
+def invented(kind: str, count: int) -> dict[str, Any]:
+    """Keys of a source: rows that train/tiny makes up."""
+    file = content.path("train/tiny/generate.py")
+    return {"rows": f"{file}:{kind}", "arguments": {"count": count}}
+
+
 PHASE: dict[str, Any] = {
     "length": 32,
     "tokens": 32 * 4 * 12,
     "tokens_per_step": 32 * 4,
-    "data": [{"name": "stories", "invent": "stories", "documents": 60}],
+    "data": [{"name": "stories", **invented("stories", 60)}],
     "held_out": 0.1,
     "held_out_items": 4,
     "trainer": {"learning_rate": 1e-3, "save_steps": 4},

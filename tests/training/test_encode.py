@@ -11,8 +11,10 @@ import pytest
 from factories_training import write_recipe
 
 from pyr import content
+from pyr.data import shards
+from pyr.errors import ContentError
 from pyr.tokenization.anatomy import NASTY, SAMPLES
-from pyr.training import prepare, recipe, shards
+from pyr.training import prepare, recipe
 from pyr.training.encode import RowEncoder
 from pyr.training.prepare import Kitchen
 
@@ -74,19 +76,35 @@ def test_a_row_is_what_transformers_makes_of_it_between_begin_tokens() -> None:
     folder = content.path(TINY)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
     edge = [tokenizer.bos_token_id]
-    rows = RowEncoder(folder, chat=False, column="text")([{"text": text} for text in TEXTS])
+    rows = RowEncoder(folder, chat=False, column="text").encode(
+        [{"text": text} for text in TEXTS], 0.0
+    )
     for row, text in zip(rows, filter(None, TEXTS), strict=True):
         ids = tokenizer(text, add_special_tokens=False)["input_ids"]
         np.testing.assert_array_equal(row.ids, [*edge, *ids, *edge])
 
 
 def test_a_special_token_in_a_text_is_that_token() -> None:
-    [row] = RowEncoder(content.path(TINY), chat=False, column="text")([{"text": "<|im_start|>"}])
+    encoder = RowEncoder(content.path(TINY), chat=False, column="text")
+    [row] = encoder.encode([{"text": "<|im_start|>"}], 0.0)
     assert row.ids.tolist() == [0, 1, 0]
 
 
 def test_half_a_surrogate_pair_is_a_question_mark() -> None:
     rows = [{"text": "cut \ud83d here"}, {"text": "cut ? here"}]
-    found = list(RowEncoder(content.path(TINY), chat=False, column="text").documents(rows, 0.0))
-    assert [text for _, text in found] == ["cut ? here"] * 2
-    assert found[0][0].ids.tolist() == found[1][0].ids.tolist()
+    found = list(RowEncoder(content.path(TINY), chat=False, column="text").encode(rows, 0.0))
+    assert [document.text for document in found] == ["cut ? here"] * 2
+    assert found[0].ids.tolist() == found[1].ids.tolist()
+
+
+def test_a_vocabulary_beyond_16_bits_is_refused(tmp_path: Path) -> None:
+    import tokenizers
+    import transformers
+
+    words = {f"w{number}": number for number in range(70_000)}
+    model = tokenizers.models.WordLevel(words, unk_token="w0")
+    transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizers.Tokenizer(model), bos_token="w1"
+    ).save_pretrained(tmp_path)
+    with pytest.raises(ContentError, match="65536"):
+        RowEncoder(tmp_path, chat=False, column="text")

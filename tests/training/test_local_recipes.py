@@ -12,7 +12,8 @@ import yaml
 from factories_training import MODEL, rehearsed
 
 from pyr import content
-from pyr.training import curriculum, invent, order, recipe, stage
+from pyr.data.source import load_function
+from pyr.training import curriculum, order, recipe, stage
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 TEXTS = "textbook_openstax docs_technical reference novels_public_domain stories_children".split()
@@ -20,8 +21,13 @@ TEXTS += "web_sample speeches_plays python_code".split()
 CALL = {"from": "function_call", "value": '{"name": "look", "arguments": {"where": "barn"}}'}
 
 
+def invent(kind: str, *, seed: int, count: int) -> Iterator[dict]:
+    make = load_function(content.path("train/tiny/generate.py"), kind)
+    yield from make(seed=seed, count=count)
+
+
 def chats() -> Iterator[dict]:
-    for row in invent.rows("dialogues", seed=1, count=60):
+    for row in invent("dialogues", seed=1, count=60):
         yield row | {"source": "P3/T0 train subset"}
 
 
@@ -33,15 +39,17 @@ def tools() -> Iterator[dict]:
 
 
 def preferences() -> Iterator[dict]:
-    for row in invent.rows("preferences", seed=1, count=16):
+    for row in invent("preferences", seed=1, count=16):
         yield row | {"source": "dpo_en_demo"}
 
 
 def written(folder: Path) -> Path:
     """A data folder in the form that the recipes expect."""
-    files = {
-        name: invent.rows("stories", seed=seed, count=60) for seed, name in enumerate(TEXTS)
-    } | {"instruct": chats(), "tools": tools(), "preference": preferences()}
+    files = {name: invent("stories", seed=seed, count=60) for seed, name in enumerate(TEXTS)} | {
+        "instruct": chats(),
+        "tools": tools(),
+        "preference": preferences(),
+    }
     files["reasoning"] = (row | {"source": "GSM8K train"} for row in chats())
     (folder / "corpora").mkdir(parents=True)
     for name, rows in files.items():

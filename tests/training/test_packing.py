@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pyr.data import shards
+from pyr.data.shards import Encoded, Shards
 from pyr.errors import DataMissing
 from pyr.training import model as models
-from pyr.training import packing, shards
-from pyr.training.shards import Encoded, Shards
+from pyr.training import packing
 
 
 def prepared(

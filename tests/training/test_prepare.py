@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from factories_training import write_recipe
+from factories_training import invented, write_recipe
 
 from pyr import content
+from pyr.data import shards
+from pyr.data.ngrams import Blocked
 from pyr.errors import DataMissing
-from pyr.training import decontaminate, packing, prepare, recipe, shards
+from pyr.training import packing, prepare, recipe
 from pyr.training.prepare import Kitchen, Prepared
 
 TINY = "train/tiny/tokenizer"
@@ -59,7 +61,7 @@ def test_what_is_prepared_is_not_prepared_again(tmp_path: Path) -> None:
 
 def test_replay_shares_the_shards_of_the_earlier_phase(tmp_path: Path) -> None:
     again = [
-        {"name": "more", "invent": "stories", "documents": 20, "weight": 3},
+        {"name": "more", **invented("stories", 20), "weight": 3},
         {"name": "again", "replay": "one", "weight": 1},
     ]
     found = prepared(tmp_path, {"one": {}, "two": {"data": again}})
@@ -69,7 +71,7 @@ def test_replay_shares_the_shards_of_the_earlier_phase(tmp_path: Path) -> None:
 
 def test_a_chat_phase_replays_plain_text_by_its_share(tmp_path: Path) -> None:
     data = [
-        {"name": "chats", "invent": "dialogues", "documents": 40, "weight": 0.8},
+        {"name": "chats", **invented("dialogues", 40), "weight": 0.8},
         {"name": "again", "replay": "one", "weight": 0.2},
     ]
     parts = prepared(tmp_path, {"one": {}, "two": {"stage": "sft", "data": data}})["two"]
@@ -84,7 +86,7 @@ def test_a_chat_phase_replays_plain_text_by_its_share(tmp_path: Path) -> None:
 
 def test_a_source_that_is_switched_off_is_said(tmp_path: Path) -> None:
     data = [
-        {"name": "on", "invent": "stories", "documents": 20},
+        {"name": "on", **invented("stories", 20)},
         {"name": "off", "hub": "org/name", "use": False},
     ]
     said: list[str] = []
@@ -107,7 +109,7 @@ def test_the_same_documents_are_held_out_everywhere(tmp_path: Path) -> None:
 
 def test_contaminated_rows_are_left_out_and_counted(tmp_path: Path) -> None:
     source = texts(tmp_path, [{"text": f"So: {ITEM}."}, {"text": "clean"}])
-    blocked = decontaminate.Blocked.of([ITEM])
+    blocked = Blocked.of([ITEM])
     part = prepared(tmp_path, {"one": source}, blocked=blocked)["one"][0]
     assert shards.read_manifest(part.folder)["contaminated"] == 1
     assert shards.read_manifest(part.folder)["documents"] == 1

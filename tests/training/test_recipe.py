@@ -52,10 +52,17 @@ def test_a_phase_cannot_replay_a_later_one(tmp_path: Path) -> None:
         recipe.read(folder)
 
 
-@pytest.mark.parametrize("places", [{}, {"hub": "org/name", "invent": "stories"}])
+@pytest.mark.parametrize("places", [{}, {"hub": "org/name", "replay": "one"}])
 def test_a_source_has_exactly_one_place(tmp_path: Path, places: dict[str, str]) -> None:
     folder = write_recipe(tmp_path, tmp_path, {"one": {"data": [{"name": "x", **places}]}})
     with pytest.raises(ContentError, match="exactly one of"):
+        recipe.read(folder)
+
+
+def test_a_phase_refuses_what_only_a_tokenizer_reads(tmp_path: Path) -> None:
+    data = [{"name": "x", "hub": "org/name", "cut": 100}]
+    folder = write_recipe(tmp_path, tmp_path, {"one": {"data": data}})
+    with pytest.raises(ContentError, match="a phase has no key 'cut'"):
         recipe.read(folder)
 
 

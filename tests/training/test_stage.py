@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from factories_training import curve, placed, weights
+from factories_training import curve, invented, placed, weights
 
 from pyr import content
 from pyr.errors import MeasureError, StoreError
@@ -87,7 +87,7 @@ def test_a_chat_phase_with_replay_goes_on_to_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = [
-        {"name": "chats", "invent": "dialogues", "documents": 60, "weight": 0.8},
+        {"name": "chats", **invented("dialogues", 60), "weight": 0.8},
         {"name": "again", "replay": "one", "weight": 0.2},
     ]
     chat = {"stage": "sft", "start": "scratch", "data": data}

@@ -21,6 +21,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from pyr import content, sources
+from pyr.data.chat_formats import ToolPrompts
 from pyr.errors import ContentError, DataMissing, MeasureError, UsageError, did_you_mean
 from pyr.files import text_sha256
 from pyr.probes import Chunk, Subject, fixed_order, skip_without_template
@@ -28,7 +29,6 @@ from pyr.probes.needs import Need, no_template
 from pyr.probes.tools.bfcl import bfcl_items
 from pyr.probes.tools.grade import grade
 from pyr.probes.tools.items import Item, calls_only, opening, own_items
-from pyr.probes.tools.prompts import Prompts
 from pyr.schema import Checkpoint, Record, Skipped, Strict
 from pyr.store import Document
 
@@ -106,7 +106,7 @@ class Tools:
             )
         own = self.options.items == "pyr_tools"
         items = own_items(folder) if own else bfcl_items(folder)
-        prompts = Prompts(subject.lm.tokenizer, where=subject.checkpoint.path)
+        prompts = ToolPrompts(subject.lm.tokenizer, where=subject.checkpoint.path)
         data = {f"task:{self.options.items}": sources.fingerprint(folder)}
         yield Chunk(data=data, notes=[] if own else [_STYLE])
         for category in self._categories(items):
@@ -167,7 +167,7 @@ def _name_files(probe: str) -> str:
 
 
 def _ask_in_order(
-    items: Sequence[Item], task: str, prompts: Prompts, seed: int, limit: int | None
+    items: Sequence[Item], task: str, prompts: ToolPrompts, seed: int, limit: int | None
 ) -> list[Asked]:
     """The items in the suite's fixed random order, so that any prefix is a fair sample."""
     order = fixed_order(seed, task, len(items))

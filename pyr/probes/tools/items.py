@@ -14,10 +14,8 @@ from typing import Any
 
 import yaml
 
+from pyr.data.chat_formats import Turn
 from pyr.probes.tools.matching import Call, Expected
-
-Turn = Mapping[str, str]
-"""`role` (system, user, assistant or tool) and `content`."""
 
 
 @dataclass(frozen=True, slots=True)

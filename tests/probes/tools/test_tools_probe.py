@@ -11,12 +11,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from pyr.data.chat_formats import ToolPrompts
 from pyr.errors import ContentError, DataMissing, UsageError
 from pyr.evaluate import suite_digest
 from pyr.probes import make_probe
 from pyr.probes.tools import Tools
 from pyr.probes.tools.items import opening, own_items
-from pyr.probes.tools.prompts import Prompts
 from pyr.schema import ProbeSpec, Suite
 
 FOLDER = Path(__file__).parents[3] / "evals" / "tasks" / "pyr_tools"
@@ -148,7 +148,7 @@ def conversation():
 
 
 def test_a_template_without_tools_gets_them_in_a_system_prompt(subject):
-    prompts = Prompts(subject.lm.tokenizer, where="here")
+    prompts = ToolPrompts(subject.lm.tokenizer, where="here")
     tools, turns = conversation()
     text = prompts.render(tools, turns)
     assert not prompts.takes_tools
@@ -166,7 +166,7 @@ def test_a_template_with_tools_gets_them_as_its_argument(subject, monkeypatch):
     tokenizer = subject.lm.tokenizer
     monkeypatch.setattr(tokenizer, "chat_template", template)
     tools, turns = conversation()
-    text = Prompts(tokenizer, where="here").render(tools, turns)
+    text = ToolPrompts(tokenizer, where="here").render(tools, turns)
     assert text.startswith('TOOL {"type": "function", "function": {"name": ')
     assert f"tool: {turns[-1]['content']}" in text
 

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from pyr.data.filters import Document, count_copies, read_documents
+from pyr.data.source import Source
 from pyr.errors import ContentError, DataMissing
-from pyr.tokenization import texts
-from pyr.tokenization.texts import Document, Source
 
 ROWS = [{"id": str(n), "text": f"text number {n}"} for n in range(200)]
 
@@ -28,7 +28,7 @@ def write(file: Path, rows: list[dict[str, object]]) -> Path:
 def read(folder: Path, **options: object) -> list[Document]:
     held_out = options.pop("held_out", 0.0)
     source = Source.model_validate({"name": "d", "files": ["*"], **options})
-    return list(texts.documents(source, folder, held_out=held_out))
+    return list(read_documents(source, folder, held_out=held_out))
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.xz", "a.jsonl.gz"])
@@ -83,7 +83,7 @@ def test_a_field_that_is_no_text_is_written_as_json(tmp_path: Path) -> None:
 
 
 def test_a_weight_of_two_and_a_half_is_two_copies_or_three() -> None:
-    counts = [texts.copies(Document("d", str(n), ("x",)), 2.5) for n in range(400)]
+    counts = [count_copies(Document("d", str(n), ("x",)), 2.5) for n in range(400)]
     assert set(counts) == {2, 3}
     assert 2.4 < sum(counts) / len(counts) < 2.6
 
@@ -127,6 +127,6 @@ def test_a_data_set_is_streamed_as_far_as_it_is_asked_for(tmp_path: Path) -> Non
     folder.mkdir()
     write(folder / "train.jsonl", ROWS)
     source = Source(name="d", hub=str(folder), megabytes=0.001)
-    found = [document.text for document in texts.documents(source, tmp_path)]
+    found = [document.text for document in read_documents(source, tmp_path)]
     assert found == [row["text"] for row in ROWS][: len(found)]
     assert 0 < sum(map(len, found)) <= 1000

@@ -1,17 +1,21 @@
-"""Stories, dialogues and preferences, made up from a seed: data that needs no data.
+"""Rows for a recipe that needs no data: what is made up from a seed, and the standard library.
 
-Item `number` of seed `seed` is always the same, whatever else is made. The world is small on
-purpose: a model of a few million parameters can learn its facts in minutes.
+Pyr calls these functions, as ``rows: generate.py:stories`` in a phase asks, with the keywords
+`rows`, `seed`, `cache` and the source's `arguments`. Item `number` of a seed is always the same,
+whatever else is made. The world is small on purpose: a model of a few million parameters can learn
+its facts in minutes.
 """
 
 from __future__ import annotations
 
+import ast
+import os
 import random
-from collections.abc import Iterator
+import sysconfig
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
-
-Kind = Literal["stories", "dialogues", "preferences"]
+from pathlib import Path
+from typing import Any
 
 _NAMES = (
     "Anna Ben Clara David Emma Finn Greta Hugo Ida Jonas Kim Leo Mia Nils Olga Paul Rosa Sam"
@@ -44,19 +48,70 @@ class Exchange:
     wrong: str
 
 
-def rows(kind: Kind, *, seed: int, count: int) -> Iterator[dict[str, Any]]:
-    """`count` rows: ``text``, ``messages``, or ``prompt``, ``chosen`` and ``rejected``."""
-    make = {"stories": _story_row, "dialogues": _dialogue_row, "preferences": _preference_row}[kind]
+def stories(*, seed: int, count: int, **_: Any) -> Iterator[dict[str, Any]]:
+    """Yield `count` rows with `text`."""
+    return _make("stories", lambda die: {"text": _story(die)}, seed, count)
+
+
+def dialogues(*, seed: int, count: int, **_: Any) -> Iterator[dict[str, Any]]:
+    """Yield `count` rows with `messages`."""
+    return _make("dialogues", _dialogue_row, seed, count)
+
+
+def preferences(*, seed: int, count: int, **_: Any) -> Iterator[dict[str, Any]]:
+    """Yield `count` rows with `prompt`, `chosen` and `rejected`."""
+    return _make("preferences", _preference_row, seed, count)
+
+
+def _make(
+    kind: str, make: Callable[[random.Random], dict[str, Any]], seed: int, count: int
+) -> Iterator[dict[str, Any]]:
     for number in range(count):
         die = random.Random(f"{kind} {seed} {number}")
         yield {"id": f"{kind}-{seed}-{number}", **make(die)}
 
 
+# ------------------------------------------------------------------ the Python installation
+
+_NOT_LIBRARY = {"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"}
+
+
+def python_code(**_: Any) -> Iterator[dict[str, Any]]:
+    """Yield the modules of the standard library of the Python that runs this."""
+    for name, text in _standard_library():
+        if text.strip():
+            yield {"id": name, "text": text}
+
+
+def python_docs(**_: Any) -> Iterator[dict[str, Any]]:
+    """Yield its documentation strings of at least 200 characters, each a document."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    for name, text in _standard_library():
+        try:
+            tree = ast.parse(text)
+        except (SyntaxError, ValueError):
+            continue
+        number = 0
+        for node in ast.walk(tree):
+            docstring = ast.get_docstring(node) if isinstance(node, documented) else None
+            if docstring and len(docstring) >= 200:
+                yield {"id": f"{name}#{number}", "text": docstring}
+                number += 1
+
+
+def _standard_library() -> Iterator[tuple[str, str]]:
+    """Yield name and text of every module of the standard library, tests left out."""
+    root = Path(sysconfig.get_path("stdlib"))
+    for folder, below, files in os.walk(root):
+        below[:] = sorted(set(below) - _NOT_LIBRARY)
+        for file in sorted(Path(folder) / name for name in files if name.endswith(".py")):
+            try:
+                yield str(file.relative_to(root)), file.read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError):
+                continue
+
+
 # ------------------------------------------------------------------ stories
-
-
-def _story_row(die: random.Random) -> dict[str, Any]:
-    return {"text": _story(die)}
 
 
 def _story(die: random.Random) -> str:

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pyr.errors import ContentError, DataMissing
-from pyr.training import shards
-from pyr.training.shards import Encoded
+from pyr.data import shards
+from pyr.data.shards import Encoded
+from pyr.errors import DataMissing
 
 
 def documents(lengths: list[int]) -> list[Encoded]:
@@ -45,8 +45,3 @@ def test_damage_is_found(tmp_path: Path) -> None:
     file = tmp_path / "s" / "tokens-00000.bin"
     file.write_bytes(b"\0" + file.read_bytes()[1:])
     assert "tokens-00000.bin" in shards.verify(tmp_path / "s")[0]
-
-
-def test_a_vocabulary_beyond_16_bits_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ContentError, match="65536"):
-        shards.require_uint16(70_000, tmp_path)

@@ -10,13 +10,15 @@ import pytest
 from factories_training import write_recipe
 
 from pyr import content
-from pyr.training import decontaminate, parts, prepare, recipe
+from pyr.data.ngrams import Blocked
+from pyr.data.source import count_parts
+from pyr.training import distributed, prepare, recipe
 from pyr.training.prepare import Kitchen
 
 ITEM = "the quick brown fox jumps over the lazy dog and then it runs away again"
 TINY = "train/tiny/tokenizer"
 KEEP = {"keep": {"score": {"at_least": 1}}}
-BLOCKED = decontaminate.Blocked.of([ITEM])
+BLOCKED = Blocked.of([ITEM])
 
 
 def written(folder: Path) -> Path:
@@ -46,12 +48,12 @@ def both(tmp_path: Path, source: dict[str, Any], stage: str = "base") -> list[di
     read = recipe.read(write_recipe(tmp_path / "recipe", content.path(TINY), {"one": phase}))
     kitchens = [Kitchen(tmp_path / name, texts, BLOCKED) for name in ("whole", "parts")]
     prepare.prepare(read, kitchens[0])
-    [job] = prepare.jobs(read, kitchens[1])
+    [job] = prepare.open_jobs(read, kitchens[1])
     # The last one first: nothing rests on the order in which they are made.
-    for number in reversed(range(parts.count(job))):
-        parts.write(job, number, BLOCKED)
-    parts.put_together(job)
-    assert not prepare.jobs(read, kitchens[1])
+    for number in reversed(range(count_parts(job.source, job.places))):
+        distributed.read_part(job, number, BLOCKED)
+    distributed.join_parts(job)
+    assert not prepare.open_jobs(read, kitchens[1])
     return [found(kitchen.data) for kitchen in kitchens]
 
 
@@ -109,9 +111,9 @@ def test_a_part_that_is_there_is_kept(tmp_path: Path) -> None:
     texts = written(tmp_path / "texts")
     phase = {"data": [{"name": "a", "files": ["*.jsonl"]}]}
     read = recipe.read(write_recipe(tmp_path / "recipe", content.path(TINY), {"one": phase}))
-    [job] = prepare.jobs(read, Kitchen(tmp_path / "data", texts))
-    parts.write(job, 0, decontaminate.Blocked())
+    [job] = prepare.open_jobs(read, Kitchen(tmp_path / "data", texts))
+    distributed.read_part(job, 0, Blocked())
     [file] = (tmp_path / "data").rglob("*.parquet")
     before = file.stat().st_mtime_ns
-    parts.write(job, 0, decontaminate.Blocked())
+    distributed.read_part(job, 0, Blocked())
     assert file.stat().st_mtime_ns == before

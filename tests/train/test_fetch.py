@@ -8,11 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from pyr import content
+from pyr.data.filters import SourceStats, used_rows
+from pyr.data.source import Places, Source, load_function
 from pyr.errors import ContentError, DataMissing
-from pyr.training import contents, sources
-from pyr.training.contents import Contents
-from pyr.training.recipe import Source
-from pyr.training.sources import Counted, Places
+
+FILE = content.path("train/pyr-135m/fetch.py")
+ATTEMPTS = 4
+
+
+def filled(url: str, cache: Path, rows: list[dict], **more: object) -> list[dict]:
+    return list(load_function(FILE, "fetch")(rows=rows, seed=1, cache=cache, url=url, **more))
 
 
 class Store(ThreadingHTTPServer):
@@ -66,15 +72,15 @@ def rows(*numbers: int) -> list[dict]:
 
 
 def test_rows_come_in_their_order_with_their_contents(store: Store, tmp_path: Path) -> None:
-    filled = list(Contents(store.url, tmp_path).fill(rows(*range(600)), "text"))
-    assert [row["text"] for row in filled] == [f"print({n})" for n in range(600)]
-    assert filled[7]["stars"] == 7
+    found = filled(store.url, tmp_path, rows(*range(600)))
+    assert [row["text"] for row in found] == [f"print({n})" for n in range(600)]
+    assert found[7]["stars"] == 7
 
 
 def test_what_was_fetched_is_not_asked_for_again(store: Store, tmp_path: Path) -> None:
-    list(Contents(store.url, tmp_path).fill(rows(1, 2, 3), "text"))
+    filled(store.url, tmp_path, rows(1, 2, 3))
     store.asked.clear()
-    again = list(Contents(store.url, tmp_path).fill(rows(1, 2, 3, 4), "text"))
+    again = filled(store.url, tmp_path, rows(1, 2, 3, 4))
     assert [row["text"] for row in again] == [f"print({n})" for n in (1, 2, 3, 4)]
     assert store.asked == ["0004"]
 
@@ -90,33 +96,33 @@ def test_rows_that_point_at_one_content_may_be_fetched_at_once(
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", both_at_once)
-    filled = list(Contents(store.url, tmp_path).fill(rows(7, 7), "text"))
-    assert [row["text"] for row in filled] == ["print(7)", "print(7)"]
+    found = filled(store.url, tmp_path, rows(7, 7))
+    assert [row["text"] for row in found] == ["print(7)", "print(7)"]
 
 
 def test_what_is_not_there_is_left_out_and_counted(store: Store, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"blob_id": "0001"}\n{"blob_id": "ffff"}\n')
-    source = Source(name="s", files=["a.jsonl"], contents=store.url)
-    counted = Counted()
-    found = list(sources.rows(source, Places((tmp_path,), seed=1), counted))
+    source = Source(name="s", files=["a.jsonl"], rows=f"{FILE}:fetch", arguments={"url": store.url})
+    counted = SourceStats()
+    found = list(used_rows(source, Places((tmp_path,), seed=1), counted))
     assert [row["text"] for row in found] == ["print(1)"]
     assert (counted.read, counted.missing) == (2, 1)
 
 
 def test_a_store_that_stumbles_is_asked_again(store: Store, tmp_path: Path) -> None:
     store.refuse = 2
-    [row] = Contents(store.url, tmp_path, pause=0.0).fill(rows(5), "text")
+    [row] = filled(store.url, tmp_path, rows(5), pause=0.0)
     assert row["text"] == "print(5)"
 
 
 def test_a_store_that_does_not_answer_ends_the_preparation(store: Store, tmp_path: Path) -> None:
     store.refuse = 99
     with pytest.raises(DataMissing, match="503") as error:
-        list(Contents(store.url, tmp_path, pause=0.0).fill(rows(5), "text"))
+        filled(store.url, tmp_path, rows(5), pause=0.0)
     assert "what has been fetched is kept" in error.value.remedy
-    assert len(store.asked) == contents._ATTEMPTS
+    assert len(store.asked) == ATTEMPTS
 
 
 def test_a_url_names_a_column_that_the_rows_have(store: Store, tmp_path: Path) -> None:
     with pytest.raises(ContentError, match="blob_id"):
-        list(Contents(store.url, tmp_path).fill([{"text": "x"}], "text"))
+        filled(store.url, tmp_path, [{"text": "x"}])

@@ -14,9 +14,10 @@ from factories_training import write_recipe
 
 from pyr import content
 from pyr.cli import main
+from pyr.data import shards
+from pyr.data.ngrams import Blocked
 from pyr.errors import ContentError, DataMissing, UsageError
-from pyr.training import executors, prepare, recipe, shards
-from pyr.training.decontaminate import Blocked
+from pyr.training import distributed, prepare, recipe
 from pyr.training.prepare import Kitchen
 from pyr.training.recipe import Curriculum
 
@@ -53,7 +54,7 @@ def in_one_piece(read: Curriculum, tmp_path: Path) -> dict[str, bytes]:
 @needs_datatrove
 def test_the_local_executor_makes_the_same_shards(texts: Curriculum, tmp_path: Path) -> None:
     kitchen = Kitchen(tmp_path / "data", tmp_path)
-    assert executors.run(texts, kitchen, executors.read(IN_TURN))
+    assert distributed.run(texts, kitchen, distributed.read(IN_TURN))
     assert shards_in(kitchen.data) == in_one_piece(texts, tmp_path)
 
 
@@ -66,47 +67,49 @@ def test_a_task_that_failed_is_made_again_by_the_same_command(
     # Of the same length: the sources are known by their files' names and sizes.
     file.write_text("!" + good[1:])
     with pytest.raises(ContentError, match="not JSON"):
-        executors.run(texts, kitchen, executors.read(IN_TURN))
+        distributed.run(texts, kitchen, distributed.read(IN_TURN))
     file.write_text(good)
-    assert executors.run(texts, kitchen, executors.read(IN_TURN))
+    assert distributed.run(texts, kitchen, distributed.read(IN_TURN))
     assert shards_in(kitchen.data) == in_one_piece(texts, tmp_path)
 
 
 @needs_datatrove
 def test_an_option_that_datatrove_does_not_know_is_named() -> None:
     with pytest.raises(UsageError, match="'partitoin' is no option") as error:
-        executors.read("slurm:partitoin=cpu")
+        distributed.read("slurm:partitoin=cpu")
     assert "partition" in error.value.remedy
 
 
 @needs_datatrove
 def test_the_options_are_words_and_numbers() -> None:
-    read = executors.read("slurm:partition=cpu,time=10:00:00,workers=8")
+    read = distributed.read("slurm:partition=cpu,time=10:00:00,workers=8")
     assert read.options == {"partition": "cpu", "time": "10:00:00", "workers": 8}
 
 
 @needs_datatrove
 def test_slurm_without_a_partition_is_refused(texts: Curriculum, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="partition"):
-        executors.run(texts, Kitchen(tmp_path / "data", tmp_path), executors.read("slurm:time=1"))
+        distributed.run(
+            texts, Kitchen(tmp_path / "data", tmp_path), distributed.read("slurm:time=1")
+        )
 
 
 def test_an_unknown_executor_is_named() -> None:
     with pytest.raises(UsageError, match="no executor 'slum'") as error:
-        executors.read("slum:workers=1")
+        distributed.read("slum:workers=1")
     assert "slurm" in error.value.remedy
 
 
 def test_without_datatrove_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datatrove", None)
     with pytest.raises(UsageError, match="not installed") as error:
-        executors.read("local")
+        distributed.read("local")
     assert "pyr-lm[datatrove]" in error.value.remedy
 
 
 def test_what_is_missing_is_said_with_the_logs(tmp_path: Path) -> None:
     with pytest.raises(DataMissing, match="not prepared: web") as error:
-        executors._complain({"web"}, tmp_path)
+        distributed._complain({"web"}, tmp_path)
     assert str(tmp_path) in error.value.where
 
 
@@ -153,7 +156,7 @@ def test_slurm_makes_the_same_shards(
     monkeypatch.setenv("PATH", f"{commands}:{os.environ['PATH']}")
     monkeypatch.setenv("SUBMITTED", str(tmp_path / "submitted"))
     kitchen = Kitchen(tmp_path / "data", tmp_path)
-    assert not executors.run(texts, kitchen, executors.read("slurm:partition=cpu,time=1:00:00"))
+    assert not distributed.run(texts, kitchen, distributed.read("slurm:partition=cpu,time=1:00:00"))
     assert shards_in(kitchen.data) == in_one_piece(texts, tmp_path)
     lines = (tmp_path / "submitted").read_text().splitlines()
     assert [line for line in lines if "--dependency=afterok:7" in line]
@@ -165,10 +168,11 @@ def test_a_task_leaves_out_what_the_file_of_test_items_holds(
     item = "the quick brown fox jumps over the lazy dog and then it runs away again"
     (tmp_path / "0.jsonl").write_text(json.dumps({"text": f"So: {item}."}) + "\n")
     blocked = Blocked.of([item])
-    [job] = prepare.jobs(texts, Kitchen(tmp_path / "data", tmp_path, blocked))
-    file = executors._keep_blocked(blocked, tmp_path / "data")
-    for task in (executors.ReadParts(((job, 0), (job, 1)), file), executors.PutTogether((job,))):
-        for rank in range(task.count):
-            task(None, rank, task.count)
+    [job] = prepare.open_jobs(texts, Kitchen(tmp_path / "data", tmp_path, blocked))
+    file = tmp_path / "test-items.bin"
+    file.write_bytes(blocked.to_bytes())
+    for rank in range(2):
+        distributed.ReadParts([(job, 0), (job, 1)], file)(None, rank, 2)
+    distributed.JoinParts([job])(None, 0, 1)
     assert shards.read_manifest(job.folder)["contaminated"] == 1
     assert shards.read_manifest(job.folder)["documents"] == 20

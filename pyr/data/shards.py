@@ -12,9 +12,11 @@ written aside and renamed: it is complete or absent.
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -22,12 +24,14 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from pyr.errors import ContentError, DataMissing
+from pyr.errors import DataMissing
 from pyr.files import folder_aside, fsync, sha256
 
 FORMAT = 1
 SHARD_TOKENS = 100_000_000
 MANIFEST = "shards.json"
+_KEPT_TEXTS = 400
+_KEPT_CHARACTERS = 4000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,8 @@ class Encoded:
     held_out: bool
     loss: npt.NDArray[np.uint8] | None = None
     """1 for tokens that the loss is taken over; None for all."""
+    text: str = ""
+    """The manifest keeps that of the first documents that are held out."""
 
 
 @dataclass(frozen=True)
@@ -104,9 +110,7 @@ def open_shards(folder: Path) -> Shards:
         manifest=manifest,
         lengths=lengths,
         held_out=table["held_out"].to_numpy().astype(np.bool_),
-        starts=np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64)
-        if len(lengths)
-        else np.zeros(0, dtype=np.int64),
+        starts=np.cumsum(lengths) - lengths,
     )
 
 
@@ -138,15 +142,32 @@ def write(
 
     about: what else its manifest says; called when every document has been written.
     """
+    rows: list[tuple[str, int, int, bool]] = []
+    held_texts: list[dict[str, str]] = []
     with folder_aside(folder) as path:
-        writer = _Writer(path, chat=chat, shard_tokens=shard_tokens)
-        try:
+        with (
+            closing(_ShardFiles(path, "tokens", "<u2", shard_tokens)) as tokens,
+            closing(_ShardFiles(path, "loss", "u1", shard_tokens)) as loss,
+        ):
             for document in documents:
-                writer.add(document)
-            writer.close()
-        finally:
-            writer.shut()
-        manifest = {**_manifest(writer, path, chat, shard_tokens), **about()}
+                count = len(document.ids)
+                tokens.append(document.ids)
+                if chat:
+                    loss.append(np.ones(count) if document.loss is None else document.loss)
+                rows.append((document.id, count, document.bytes, document.held_out))
+                if document.held_out and len(held_texts) < _KEPT_TEXTS:
+                    text = document.text[:_KEPT_CHARACTERS]
+                    held_texts.append({"id": document.id, "text": text})
+        table = _write_table(path, rows)
+        manifest = {
+            **table,
+            "format": FORMAT,
+            "chat": chat,
+            "shard_tokens": shard_tokens,
+            "held_out_texts": held_texts,
+            "files": {file.name: sha256(file) for file in sorted(path.iterdir())},
+            **about(),
+        }
         body = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
         (path / MANIFEST).write_text(body, encoding="utf-8")
         for file in path.iterdir():
@@ -155,84 +176,54 @@ def write(
     fsync(folder.parent)
 
 
-def _manifest(writer: _Writer, folder: Path, chat: bool, shard_tokens: int) -> dict[str, Any]:
+def _write_table(folder: Path, rows: list[tuple[str, int, int, bool]]) -> dict[str, int]:
+    """Write the table of documents, and return the sums that the manifest gives."""
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    types = {"id": pa.string(), "tokens": pa.uint32(), "bytes": pa.uint32(), "held_out": pa.bool_()}
+    columns: list[list[Any]] = [list(column) for column in zip(*rows, strict=True)] or [[]] * len(
+        types
+    )
+    table = pa.table(columns, schema=pa.schema(types))
+    pyarrow.parquet.write_table(table, folder / "documents.parquet")
+    _, tokens, sizes, held_out = columns
     return {
-        "format": FORMAT,
-        "chat": chat,
-        "shard_tokens": shard_tokens,
-        "documents": len(writer.lengths),
-        "held_out": sum(writer.held_out),
-        "tokens": sum(writer.lengths),
-        "held_out_tokens": sum(
-            n for n, out in zip(writer.lengths, writer.held_out, strict=True) if out
-        ),
-        "bytes": sum(writer.bytes),
-        "files": {file.name: sha256(file) for file in sorted(folder.iterdir())},
+        "documents": len(rows),
+        "held_out": sum(held_out),
+        "tokens": sum(tokens),
+        "held_out_tokens": sum(itertools.compress(tokens, held_out)),
+        "bytes": sum(sizes),
     }
 
 
-class _Writer:
-    """Documents into the files of one source."""
+class _ShardFiles:
+    """Numbers, one array after another, in files that hold `size` of them each."""
 
-    def __init__(self, folder: Path, *, chat: bool, shard_tokens: int) -> None:
+    def __init__(self, folder: Path, kind: str, dtype: str, size: int) -> None:
         self._folder = folder
-        self._size = shard_tokens
-        self._kinds = ("tokens", "loss") if chat else ("tokens",)
+        self._kind = kind
+        self._dtype = dtype
+        self._size = size
         self._written = 0
-        self._streams: dict[str, IO[bytes]] = {}
-        self.ids: list[str] = []
-        self.lengths: list[int] = []
-        self.bytes: list[int] = []
-        self.held_out: list[bool] = []
-        self._open(0)
+        self._stream: IO[bytes] | None = None
 
-    def add(self, document: Encoded) -> None:
-        """Append one document, across a file's end if need be."""
-        count, done = len(document.ids), 0
-        loss = np.ones(count, np.uint8) if document.loss is None else document.loss
-        while done < count:
-            room = self._size - self._written % self._size
-            part = slice(done, min(done + room, count))
-            self._streams["tokens"].write(document.ids[part].astype("<u2").tobytes())
-            if "loss" in self._streams:
-                self._streams["loss"].write(loss[part].astype("u1").tobytes())
-            taken = part.stop - part.start
-            done, self._written = done + taken, self._written + taken
-            if self._written % self._size == 0:
-                self._open(self._written // self._size)
-        self.ids.append(document.id)
-        self.lengths.append(count)
-        self.bytes.append(document.bytes)
-        self.held_out.append(document.held_out)
-
-    def _open(self, number: int) -> None:
-        self.shut()
-        for kind in self._kinds:
-            self._streams[kind] = (self._folder / f"{kind}-{number:05d}.bin").open("wb")
-
-    def shut(self) -> None:
-        """Close the files, finished or not."""
-        for stream in self._streams.values():
-            stream.close()
+    def append(self, numbers: npt.NDArray[Any]) -> None:
+        """Write an array, across a file's end if need be."""
+        while len(numbers):
+            number, inside = divmod(self._written, self._size)
+            if inside == 0:
+                self.close()
+                self._stream = (self._folder / f"{self._kind}-{number:05d}.bin").open("wb")
+            assert self._stream is not None
+            part, numbers = np.split(numbers, [self._size - inside])
+            self._stream.write(part.astype(self._dtype).tobytes())
+            self._written += len(part)
 
     def close(self) -> None:
-        """Finish the files and write the table of documents."""
-        import pyarrow
-        import pyarrow.parquet
-
-        self.shut()
-        for file in self._folder.glob("*.bin"):
-            if file.stat().st_size == 0:
-                file.unlink()
-        table = pyarrow.table(
-            {
-                "id": pyarrow.array(self.ids, pyarrow.string()),
-                "tokens": pyarrow.array(self.lengths, pyarrow.uint32()),
-                "bytes": pyarrow.array(self.bytes, pyarrow.uint32()),
-                "held_out": pyarrow.array(self.held_out, pyarrow.bool_()),
-            }
-        )
-        pyarrow.parquet.write_table(table, self._folder / "documents.parquet")
+        """Close the file that is being written."""
+        if self._stream is not None:
+            self._stream.close()
 
 
 def verify(folder: Path) -> list[str]:
@@ -246,13 +237,3 @@ def verify(folder: Path) -> list[str]:
         elif sha256(file) != digest:
             wrong.append(f"{name} is not what was written: its sha256 differs")
     return wrong
-
-
-def require_uint16(vocabulary: int, where: Path) -> None:
-    """ContentError for a vocabulary that 16 bits cannot hold."""
-    if vocabulary > 1 << 16:
-        raise ContentError(
-            f"the tokenizer has {vocabulary} tokens; shards hold at most 65536.",
-            where=str(where),
-            remedy="use a smaller vocabulary",
-        )

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from pyr.errors import DataMissing
-from pyr.training import invent, sources
-from pyr.training.recipe import Source
-from pyr.training.sources import Counted, Places
+from pyr.data.chat_formats import read_messages
+from pyr.data.filters import SourceStats, used_rows
+from pyr.data.source import Places, Source
+from pyr.errors import ContentError, DataMissing
 
 
-def rows(tmp_path: Path, counted: Counted | None = None, **source: object) -> list[dict]:
+def rows(tmp_path: Path, counted: SourceStats | None = None, **source: object) -> list[dict]:
     asked = Source(name="s", **source)
-    return list(sources.rows(asked, Places((tmp_path,), seed=1), counted or Counted()))
+    return list(used_rows(asked, Places((tmp_path,), seed=1), counted or SourceStats()))
 
 
 def test_packed_json_lines_and_plain_text_are_read(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_rows_are_filtered_and_counted_by_column(tmp_path: Path) -> None:
         {"text": "kept", "views": 2000, "tags": []},
     ]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    counted = Counted()
+    counted = SourceStats()
     keep = {"views": {"at_least": 1000}, "tags": {"lacks": ["harem"]}}
     found = rows(tmp_path, counted, files=["a.jsonl"], keep=keep)
     assert [row["text"] for row in found] == ["kept"]
@@ -82,30 +82,74 @@ def test_a_call_of_glaives_form_is_the_assistants() -> None:
     row = {
         "conversations": [{"from": "human", "value": "a"}, {"from": "function_call", "value": call}]
     }
-    assert sources.messages_of(row, "conversations")[1] == {
+    assert read_messages(row, "conversations")[1] == {
         "role": "assistant",
         "content": "",
         "tool_calls": [{"name": "search", "arguments": {"what": "rice"}}],
     }
 
 
-def test_the_standard_library_has_code_and_documentation(tmp_path: Path) -> None:
-    code = rows(tmp_path, python="code", documents=3)
-    docs = rows(tmp_path, python="docs", documents=3)
-    assert all("\n" in row["text"] for row in code)
-    assert all(len(row["text"]) >= 200 for row in docs)
+GIVING = """\
+def give(*, rows, seed, cache, words=(), **_):
+    for word in words:
+        yield {"text": f"{word} {seed}"}
 
 
-@pytest.mark.parametrize("kind", ["stories", "dialogues", "preferences"])
-def test_what_is_invented_follows_from_the_seed(kind: invent.Kind) -> None:
-    one = list(invent.rows(kind, seed=1, count=20))
-    assert one == list(invent.rows(kind, seed=1, count=30))[:20]
-    assert one != list(invent.rows(kind, seed=2, count=20))
+def complete(*, rows, **_):
+    for row in rows:
+        yield {**row, "text": None if row["id"] == "b" else row["id"] * 2}
+"""
 
 
-def test_an_invented_preference_is_right_before_wrong() -> None:
-    for row in invent.rows("preferences", seed=1, count=100):
-        assert row["chosen"] != row["rejected"]
+def test_a_function_beside_the_recipe_gives_rows(tmp_path: Path) -> None:
+    (tmp_path / "give.py").write_text(GIVING)
+    found = rows(tmp_path, rows="give.py:give", arguments={"words": ["one", "two"]})
+    assert [row["text"] for row in found] == ["one 1", "two 1"]
+
+
+def test_a_function_completes_the_rows_that_filters_keep(tmp_path: Path) -> None:
+    (tmp_path / "give.py").write_text(GIVING)
+    (tmp_path / "a.jsonl").write_text("".join(f'{{"id": "{name}"}}\n' for name in "abcd"))
+    counted = SourceStats()
+    keep = {"id": {"lacks": ["d"]}}
+    found = rows(tmp_path, counted, files=["a.jsonl"], rows="give.py:complete", keep=keep)
+    assert [row["text"] for row in found] == ["aa", "cc"]
+    assert (counted.read, counted.filtered, counted.missing) == (4, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("give.py", "names no file"),
+        ("none.py:give", "names no file"),
+        ("give.py:take", "'take' cannot be loaded"),
+        ("strict.py:give", "cannot be called"),
+        ("broken.py:give", "SyntaxError"),
+    ],
+)
+def test_a_function_that_cannot_be_used_is_named(
+    tmp_path: Path, written: str, message: str
+) -> None:
+    (tmp_path / "give.py").write_text(GIVING)
+    (tmp_path / "strict.py").write_text("def give(): ...")
+    (tmp_path / "broken.py").write_text("def give(:")
+    with pytest.raises((ContentError, DataMissing), match=message):
+        rows(tmp_path, rows=written)
+
+
+@pytest.mark.parametrize(
+    ("former", "instead"),
+    [
+        ({"invent": "stories"}, "rows: generate.py:stories"),
+        ({"python": "docs"}, "rows: generate.py:python_docs"),
+        ({"hub": "org/name", "contents": "https://x/{id}"}, "rows: fetch.py:fetch"),
+    ],
+)
+def test_a_former_key_is_refused_with_what_replaces_it(
+    former: dict[str, str], instead: str
+) -> None:
+    with pytest.raises(ValueError, match=f"the key '.*' is gone; write {instead}"):
+        Source.model_validate({"name": "s", **former})
 
 
 @pytest.mark.parametrize(
@@ -118,7 +162,7 @@ def test_an_invented_preference_is_right_before_wrong() -> None:
     ],
 )
 def test_chats_of_every_form_are_roles_and_contents(row: dict) -> None:
-    assert sources.messages_of(row, "messages") == [
+    assert read_messages(row, "messages") == [
         {"role": "user", "content": "a"},
         {"role": "assistant", "content": "b"},
     ]
