@@ -15,15 +15,16 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from pyr.data.filters import SourceStats
 from pyr.errors import DataMissing
 from pyr.files import folder_aside, fsync, sha256
 
@@ -75,27 +76,18 @@ class Shards:
             return np.ones(count, dtype=np.uint8)
         return self._slice("loss", offset, count, np.dtype("u1"))
 
-    def ids(self) -> list[str]:
-        """The documents' ids, in order."""
-        import pyarrow.parquet
-
-        table = pyarrow.parquet.read_table(self.folder / "documents.parquet", columns=["id"])
-        return list(table["id"].to_pylist())
-
     def _slice(self, kind: str, offset: int, count: int, dtype: Any) -> npt.NDArray[Any]:
         size = int(self.manifest["shard_tokens"])
         parts = []
         while count > 0:
             number, inside = divmod(offset, size)
             taken = min(count, size - inside)
-            parts.append(self._map(f"{kind}-{number:05d}.bin", dtype)[inside : inside + taken])
+            name = f"{kind}-{number:05d}.bin"
+            if name not in self._maps:
+                self._maps[name] = np.memmap(self.folder / name, dtype=dtype, mode="r")
+            parts.append(self._maps[name][inside : inside + taken])
             offset, count = offset + taken, count - taken
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-    def _map(self, name: str, dtype: Any) -> npt.NDArray[Any]:
-        if name not in self._maps:
-            self._maps[name] = np.memmap(self.folder / name, dtype=dtype, mode="r")
-        return self._maps[name]
 
 
 def open_shards(folder: Path) -> Shards:
@@ -135,14 +127,15 @@ def write(
     documents: Iterable[Encoded],
     *,
     chat: bool,
-    about: Callable[[], Mapping[str, Any]],
+    about: Mapping[str, Any],
+    stats: SourceStats | None = None,
     shard_tokens: int = SHARD_TOKENS,
 ) -> None:
     """Write a prepared source.
 
-    about: what else its manifest says; called when every document has been written.
+    about: what else its manifest says. stats: complete when the last document has been taken.
     """
-    rows: list[tuple[str, int, int, bool]] = []
+    table: list[tuple[str, int, int, bool]] = []
     held_texts: list[dict[str, str]] = []
     with folder_aside(folder) as path:
         with (
@@ -154,20 +147,22 @@ def write(
                 tokens.append(document.ids)
                 if chat:
                     loss.append(np.ones(count) if document.loss is None else document.loss)
-                rows.append((document.id, count, document.bytes, document.held_out))
+                table.append((document.id, count, document.bytes, document.held_out))
                 if document.held_out and len(held_texts) < _KEPT_TEXTS:
                     text = document.text[:_KEPT_CHARACTERS]
                     held_texts.append({"id": document.id, "text": text})
-        table = _write_table(path, rows)
-        manifest = {
-            **table,
+        manifest: dict[str, Any] = {
+            **_write_table(path, table),
             "format": FORMAT,
             "chat": chat,
             "shard_tokens": shard_tokens,
             "held_out_texts": held_texts,
             "files": {file.name: sha256(file) for file in sorted(path.iterdir())},
-            **about(),
+            **about,
         }
+        if stats:
+            rows = asdict(stats)
+            manifest |= {"contaminated": rows.pop("contaminated"), "rows": rows}
         body = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
         (path / MANIFEST).write_text(body, encoding="utf-8")
         for file in path.iterdir():

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pyr.data.filters import count_copies, read_documents
-from pyr.data.source import Source
 from pyr.errors import MeasureError
 from pyr.tokenization.recipe import BYTES, PreTokenizer, Recipe
 
@@ -90,31 +89,25 @@ def training_texts(
     *,
     on_source: Callable[[str, Fed], None] = lambda name, fed: None,
 ) -> Iterator[str]:
-    """The recipe's training side, each piece as often as its weight says.
+    """Yield the recipe's training side, each piece as often as its weight says.
 
-    on_source: called with the number and name of each source when it has been read to its end.
+    on_source: called with the name of each source and what it gave when it has been read.
     """
     seen: set[bytes] = set()
     for source in recipe.texts:
         fed = Fed()
-        for piece, count in _counted(source, root, recipe.held_out, fed):
-            text = _new_lines(piece, recipe.lines_once, seen) if recipe.lines_once else piece
-            raw = text.encode("utf-8", "replace")
-            fed.bytes += len(raw)
-            fed.bytes_trained += count * len(raw)
-            fed.digest.update(raw)
-            yield from itertools.repeat(raw.decode("utf-8"), count)
+        train_side = source.model_copy(update={"part": "train"})
+        for document in read_documents(train_side, root, held_out=recipe.held_out):
+            count = count_copies(document, source.weight)
+            fed.documents += count > 0
+            for piece in document.pieces if count else ():
+                text = _new_lines(piece, recipe.lines_once, seen) if recipe.lines_once else piece
+                raw = text.encode("utf-8", "replace")
+                fed.bytes += len(raw)
+                fed.bytes_trained += count * len(raw)
+                fed.digest.update(raw)
+                yield from itertools.repeat(raw.decode("utf-8"), count)
         on_source(source.name, fed)
-
-
-def _counted(source: Source, root: Path, held_out: float, fed: Fed) -> Iterator[tuple[str, int]]:
-    """Every piece of the training side with how often it counts, if it does."""
-    train_side = source.model_copy(update={"part": "train"})
-    for document in read_documents(train_side, root, held_out=held_out):
-        count = count_copies(document, source.weight)
-        fed.documents += count > 0
-        if count:
-            yield from ((piece, count) for piece in document.pieces)
 
 
 def _new_lines(text: str, shortest: int, seen: set[bytes]) -> str:
@@ -205,11 +198,12 @@ def _learn_tokenizers(texts: Iterable[str], cut: PreTokenizer, merges: int) -> l
     )
     learner.train_from_iterator(texts, trainer)
     values = {letter: bytes([byte]) for byte, letter in enumerate(letters)}
-    found = json.loads(learner.to_str())["model"]["merges"]
-    return [
-        (b"".join(values[c] for c in left), b"".join(values[c] for c in right))
-        for left, right in found
-    ]
+    learned = []
+    for left, right in json.loads(learner.to_str())["model"]["merges"]:
+        learned.append(
+            (b"".join(map(values.__getitem__, left)), b"".join(map(values.__getitem__, right)))
+        )
+    return learned
 
 
 def byte_letters() -> list[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 
 from pyr import content
@@ -18,25 +19,22 @@ def blocked_items(suites: Iterable[Suite], mirror: Path | None) -> Blocked:
     mirror: read hub data sets from here; None asks the hub or its cache.
     Raises DataMissing if one is not there: better now than when the first phase is judged.
     """
-    return Blocked.of(_texts_of_items(suites, mirror))
-
-
-def _texts_of_items(suites: Iterable[Suite], mirror: Path | None) -> Iterator[str]:
     from pyr.probes import tasks
 
+    texts: list[str] = []
     for file in sorted(content.path("evals/tasks").glob("*/items.jsonl")):
         # Not splitlines: an item may hold a line separator of Unicode.
         for line in filter(None, file.read_text(encoding="utf-8").split("\n")):
-            yield from texts_in(json.loads(line))
+            texts += texts_in(json.loads(line))
     asked: set[str] = set()
-    for suite in suites:
-        for probe in suite.probes:
-            if probe.probe != "harness":
-                continue
-            options = tasks.HarnessOptions.model_validate(probe.options)
-            manager = tasks.task_manager(options)
-            for spec in tasks.expand(manager, options):
-                if spec.sources and spec.name not in asked:
-                    asked.add(spec.name)
-                    task = tasks.load(manager, spec, tasks.place(spec, mirror))
-                    yield from texts_in(list(task.eval_docs))
+    for probe in chain.from_iterable(suite.probes for suite in suites):
+        if probe.probe != "harness":
+            continue
+        options = tasks.HarnessOptions.model_validate(probe.options)
+        manager = tasks.task_manager(options)
+        for spec in tasks.expand(manager, options):
+            if spec.sources and spec.name not in asked:
+                asked.add(spec.name)
+                task = tasks.load(manager, spec, tasks.place(spec, mirror))
+                texts += texts_in(list(task.eval_docs))
+    return Blocked.of(texts)

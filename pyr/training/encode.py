@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from pyr.data.filters import is_held_out
 from pyr.data.shards import Encoded
 from pyr.errors import ContentError
 from pyr.files import text_sha256
+
+_BATCH = 256
 
 
 class RowEncoder:
@@ -40,18 +43,17 @@ class RowEncoder:
                 where=str(folder / "tokenizer.json"),
             )
         # Chats go through transformers' own template, which no other library renders.
-        self._texts_encoder = Encoder(self._tokenizer.backend_tokenizer, fast=not chat)
-        self.slow = "" if chat else self._texts_encoder.note
+        self._encoder = Encoder(self._tokenizer.backend_tokenizer, fast=not chat)
+        self.slow = "" if chat else self._encoder.note
         """Why texts are not encoded by the fast library, if they are not."""
 
-    def encode(self, rows: Sequence[dict[str, Any]], held_out: float) -> Iterator[Encoded]:
-        """Yield the batch as documents for the shards; rows that hold no text are left out.
+    def encode(self, rows: Iterable[dict[str, Any]], held_out: float) -> Iterator[Encoded]:
+        """Yield the rows as documents for the shards; those that hold no text are left out.
 
         held_out: the share of documents that are held out, decided by their text, so that a copy
         elsewhere falls on the same side.
         """
-        encode = self._encode_chats if self.chat else self._encode_texts
-        for row, text, ids, loss in encode(rows):
+        for row, text, ids, loss in self._chats(rows) if self.chat else self._texts(rows):
             raw = text.encode("utf-8", "replace")
             yield Encoded(
                 id=str(row.get("id") or text_sha256(text)[:16]),
@@ -62,18 +64,18 @@ class RowEncoder:
                 text=text,
             )
 
-    def _encode_texts(self, rows: Sequence[dict[str, Any]]) -> Iterator[tuple[Any, str, Any, Any]]:
-        texts: list[str] = []
-        for row in rows:
-            # A question mark for half a surrogate pair, which UTF-8 cannot hold.
-            text = str(row.get(self._column) or "")
-            texts.append(text.encode("utf-8", "replace").decode())
+    def _texts(self, rows: Iterable[dict[str, Any]]) -> Iterator[tuple[Any, str, Any, Any]]:
         edge = [self._tokenizer.bos_token_id]
-        for row, text, ids in zip(rows, texts, self._texts_encoder.encode(texts), strict=True):
-            if len(ids):
-                yield row, text, np.concatenate([edge, ids, edge]).astype(np.uint16), None
+        remaining = iter(rows)
+        while batch := list(islice(remaining, _BATCH)):
+            # A question mark for half a surrogate pair, which UTF-8 cannot hold.
+            raw = [str(row.get(self._column) or "").encode("utf-8", "replace") for row in batch]
+            texts = list(map(bytes.decode, raw))
+            for row, text, ids in zip(batch, texts, self._encoder.encode(texts), strict=True):
+                if len(ids):
+                    yield row, text, np.concatenate([edge, ids, edge]).astype(np.uint16), None
 
-    def _encode_chats(self, rows: Sequence[dict[str, Any]]) -> Iterator[tuple[Any, str, Any, Any]]:
+    def _chats(self, rows: Iterable[dict[str, Any]]) -> Iterator[tuple[Any, str, Any, Any]]:
         for row in rows:
             encoded = chat_formats.encode_chat(self._tokenizer, row, self._column)
             if encoded is not None:

@@ -13,7 +13,7 @@ label, as it cannot be predicted from another document.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +39,6 @@ class Plan:
     document: Ints
     ends: Ints
     """Where each piece ends in the stream."""
-    epochs: tuple[float, ...]
-    """How often each source's documents are read."""
 
     @property
     def tokens(self) -> int:
@@ -48,53 +46,42 @@ class Plan:
         return int(self.ends[-1])
 
     def digest(self) -> str:
-        """sha256 of the order: two plans with the same read the same."""
-        found = hashlib.sha256()
-        for part in (self.source, self.document, self.ends):
-            found.update(np.ascontiguousarray(part).tobytes())
-        return found.hexdigest()
+        """Return a sha256 of the order: two plans with the same read the same."""
+        order = self.source.tobytes() + self.document.tobytes() + self.ends.tobytes()
+        return hashlib.sha256(order).hexdigest()
 
 
 def lay_out(sources: Sequence[Shards], weights: Sequence[float], *, tokens: int, seed: int) -> Plan:
-    """The order in which `tokens` tokens are read, each source by its share of the weights.
+    """Return the order in which `tokens` tokens are read, each source by its share of the weights.
 
     Raises DataMissing for a source without documents to train on.
     """
-    quotas = _quotas(tokens, weights)
-    parts = [
-        _pieces(number, shards, quota, seed)
-        for number, (shards, quota) in enumerate(zip(sources, quotas, strict=True))
-        if quota
-    ]
-    place = np.concatenate([part.place for part in parts])
-    order = np.argsort(place, kind="stable")
+    quotas = np.floor(np.asarray(weights) / sum(weights) * tokens).astype(np.int64)
+    # What rounding leaves over goes to the largest.
+    quotas[int(np.argmax(quotas))] += tokens - quotas.sum()
+    numbers, documents, lengths, places = [], [], [], []
+    for number, (shards, quota) in enumerate(zip(sources, quotas.tolist(), strict=True)):
+        if not quota:
+            continue
+        chosen = _draw_documents(number, shards, quota, seed)
+        length = shards.lengths[chosen].copy()
+        # The last piece ends where the source has given its share.
+        length[-1] -= length.sum() - quota
+        numbers.append(np.full(len(chosen), number, dtype=np.int16))
+        documents.append(chosen)
+        lengths.append(length)
+        # Where a piece's middle stands in the phase, from 0 to 1: so all sources are interleaved.
+        places.append((np.cumsum(length) - length / 2) / quota)
+    order = np.argsort(np.concatenate(places), kind="stable")
     return Plan(
-        source=np.concatenate([part.source for part in parts])[order],
-        document=np.concatenate([part.document for part in parts])[order],
-        ends=np.cumsum(np.concatenate([part.length for part in parts])[order]),
-        epochs=tuple(
-            quota / max(1, int(shards.lengths[~shards.held_out].sum()))
-            for shards, quota in zip(sources, quotas, strict=True)
-        ),
+        source=np.concatenate(numbers)[order],
+        document=np.concatenate(documents)[order],
+        ends=np.cumsum(np.concatenate(lengths)[order]),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Pieces:
-    source: npt.NDArray[np.int16]
-    document: Ints
-    length: Ints
-    place: npt.NDArray[np.float64]
-    """Where in the phase, from 0 to 1."""
-
-
-def _quotas(tokens: int, weights: Sequence[float]) -> list[int]:
-    shares = np.floor(np.asarray(weights) / sum(weights) * tokens).astype(np.int64)
-    shares[int(np.argmax(shares))] += tokens - shares.sum()
-    return [int(share) for share in shares]
-
-
-def _pieces(number: int, shards: Shards, quota: int, seed: int) -> _Pieces:
+def _draw_documents(number: int, shards: Shards, quota: int, seed: int) -> Ints:
+    """Return documents of a source that hold its quota of tokens, every epoch in a new order."""
     usable = np.flatnonzero(~shards.held_out & (shards.lengths > 0))
     if not len(usable):
         raise DataMissing(
@@ -110,16 +97,7 @@ def _pieces(number: int, shards: Shards, quota: int, seed: int) -> _Pieces:
         chosen.append(order)
         left -= int(shards.lengths[order].sum())
         epoch += 1
-    document = np.concatenate(chosen)
-    length = shards.lengths[document].copy()
-    length[-1] += min(left, 0)
-    ends = np.cumsum(length)
-    return _Pieces(
-        source=np.full(len(document), number, dtype=np.int16),
-        document=document,
-        length=length,
-        place=(ends - length / 2) / quota,
-    )
+    return np.concatenate(chosen)
 
 
 class Rows:
@@ -140,7 +118,8 @@ class Rows:
         positions = np.empty(self._length, dtype=np.int64)
         labels = np.empty(self._length, dtype=np.int64)
         done = 0
-        for shards, offset, count in self._parts(row):
+        for shards, document, inside, count in self._pieces(row):
+            offset = int(shards.starts[document]) + inside
             part = slice(done, done + count)
             ids[part] = shards.tokens(offset, count)
             positions[part] = np.arange(count)
@@ -151,40 +130,36 @@ class Rows:
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
     def describe(self, rows: range) -> str:
-        """The documents that rows hold, in words, a few at most: for the message of a failure."""
+        """Return the documents that rows hold in words, a few at most: for a failure's message."""
         names: dict[str, None] = {}
         for row in rows:
-            for piece in self._pieces(row):
-                shards = self._sources[int(self._plan.source[piece])]
+            for shards, document, _, _ in self._pieces(row):
                 name = shards.manifest.get("name", shards.folder.name)
-                names[f"{name} document {int(self._plan.document[piece])}"] = None
+                names[f"{name} document {document}"] = None
         shown = list(names)[:4]
         more = f" and {len(names) - 4} more" if len(names) > 4 else ""
         return f"{', '.join(shown)}{more}"
 
-    def _pieces(self, row: int) -> range:
-        first = int(np.searchsorted(self._plan.ends, row * self._length, side="right"))
-        last = int(np.searchsorted(self._plan.ends, (row + 1) * self._length, side="left"))
-        return range(first, last + 1)
-
-    def _parts(self, row: int) -> list[tuple[Shards, int, int]]:
-        """What a row is made of: source, offset in it, tokens."""
+    def _pieces(self, row: int) -> Iterator[tuple[Shards, int, int, int]]:
+        """Yield what a row is made of: source, document, offset in it, tokens."""
         if not 0 <= row < len(self):
             raise IndexError(row)
         low, high = row * self._length, (row + 1) * self._length
-        found = []
-        for piece in self._pieces(row):
-            begin = int(self._plan.ends[piece - 1]) if piece else 0
-            end = int(self._plan.ends[piece])
+        ends = self._plan.ends
+        first = int(np.searchsorted(ends, low, side="right"))
+        last = int(np.searchsorted(ends, high, side="left"))
+        for piece in range(first, last + 1):
+            begin = int(ends[piece - 1]) if piece else 0
+            start, stop = max(low, begin), min(high, int(ends[piece]))
             shards = self._sources[int(self._plan.source[piece])]
-            inside = max(low, begin) - begin
-            count = min(high, end) - max(low, begin)
-            found.append((shards, int(shards.starts[self._plan.document[piece]]) + inside, count))
-        return found
+            yield shards, int(self._plan.document[piece]), start - begin, stop - start
 
 
 def collate(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Rows, stacked. No attention mask: transformers reads documents from the positions."""
+    """Return rows, stacked. No attention mask: transformers reads documents from the positions."""
     import torch
 
-    return {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+    batch = {}
+    for name in rows[0]:
+        batch[name] = torch.stack([row[name] for row in rows])
+    return batch

@@ -9,8 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from itertools import islice
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ from pyr.files import sha256, text_sha256, write
 from pyr.training.encode import RowEncoder
 from pyr.training.recipe import Curriculum, Phase
 
-_BATCH = 256
 _NOT_READ = {"weight", "use", "why", "name"}
 """Of a source: what does not change the documents read from it."""
 
@@ -174,32 +172,18 @@ def _prepare_source(job: Job, kitchen: Kitchen) -> None:
     encoder, stats = job.encoder(), SourceStats()
     slow = f" (by tokenizers: {encoder.slow})" if encoder.slow else ""
     kitchen.say(f"  {job.phase}: preparing {job.source.name}{slow}")
-
-    def documents() -> Iterator[Encoded]:
-        rows = used_rows(job.source, job.places, stats, kitchen.blocked)
-        while batch := list(islice(rows, _BATCH)):
-            yield from encoder.encode(batch, job.held_out)
-
-    write_source(job, documents(), stats)
+    rows = used_rows(job.source, job.places, stats, kitchen.blocked)
+    write_source(job, encoder.encode(rows, job.held_out), stats)
 
 
 def write_source(job: Job, documents: Iterator[Encoded], stats: SourceStats) -> None:
-    """Write the shards of a source.
-
-    stats: complete when the last document has been taken.
-    """
-
-    def about() -> dict[str, Any]:
-        rows = asdict(stats)
-        return {
-            "name": job.source.name,
-            "source": job.source.model_dump(mode="json", exclude_defaults=True),
-            "tokenizer": sha256(job.tokenizer / "tokenizer.json"),
-            "contaminated": rows.pop("contaminated"),
-            "rows": rows,
-        }
-
-    shards.write(job.folder, documents, chat=job.chat, about=about)
+    """Write the shards of a source. stats: complete when the last document has been taken."""
+    about = {
+        "name": job.source.name,
+        "source": job.source.model_dump(mode="json", exclude_defaults=True),
+        "tokenizer": sha256(job.tokenizer / "tokenizer.json"),
+    }
+    shards.write(job.folder, documents, chat=job.chat, about=about, stats=stats)
 
 
 # ------------------------------------------------------------------ held-out documents as tasks
