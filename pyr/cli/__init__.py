@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -18,7 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``pyr VERB ...`` and return its exit code."""
     from pyr.cli.parser import parser
 
-    return _run(parser(), arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    return _run(parser(*arguments[:1]), arguments)
 
 
 def main_eval(arguments: Sequence[str] | None = None) -> int:
@@ -34,7 +36,7 @@ def _run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> in
     # it is imported.
     os.environ["TQDM_DISABLE"] = "1"
     try:
-        code: int = options.handler(options)
+        code: int = importlib.import_module(f"pyr.cli.{options.module}").run(options)
     except PyrError as error:
         print(f"{parser.prog}: {error.text()}", file=sys.stderr)
         return USAGE

