@@ -2,9 +2,8 @@
 
 recipe.py         the files people write: the order of phases, and each phase
 model.py          the model of a recipe, freshly initialised
-encode.py         rows into token ids: texts, and chats by the template
-decontaminate.py  the test items that training text must not hold
-prepare.py        every source of a recipe into shards; its held-out documents into tasks
+prepare.py        every source of a recipe into token ids and shards
+held_out.py       test items that training text must not hold; held-out documents as tasks
 distributed.py    the same in parts, as tasks of datatrove: here, under Slurm, on Ray
 packing.py        shards -> rows without padding, in an order that a seed decides
 order.py          all that a phase needs, in the one file that a stage is given

@@ -35,7 +35,7 @@ from pyr.gate import as_json
 from pyr.schema import Checkpoint, Gate, ProbeSpec, Run, State, Suite, Verdict
 from pyr.store import Store
 from pyr.training import checkpoints, model, order, prepare
-from pyr.training.decontaminate import blocked_items
+from pyr.training.held_out import blocked_items, write_tasks
 from pyr.training.order import Order, Portion
 from pyr.training.recipe import Curriculum, Phase
 
@@ -138,7 +138,7 @@ class Stand:
         kitchen = kitchen_of(rehearsal, curriculum)
         self._prepared = prepare.prepare(curriculum, kitchen)
         held_out = (rehearsal.output / HELD_OUT).resolve()
-        names = prepare.write_tasks(curriculum, self._prepared, held_out)
+        names = write_tasks(curriculum, self._prepared, held_out)
         self._held_out = _held_out_probe(held_out, names)
         self._preferences = {
             phase.name: prepare.write_preferences(

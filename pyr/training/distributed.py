@@ -35,7 +35,7 @@ from pyr.data.source import Source, count_parts
 from pyr.errors import DataMissing, UsageError, did_you_mean
 from pyr.files import aside, write
 from pyr.training import prepare
-from pyr.training.prepare import Job, Kitchen
+from pyr.training.prepare import Job, Kitchen, RowEncoder
 from pyr.training.recipe import Curriculum
 
 _CLASSES = {
@@ -238,7 +238,8 @@ def read_part(job: Job, part: int, blocked: Blocked) -> None:
 
 def _read_rows(job: Job, part: int, blocked: Blocked) -> Iterator[dict[str, Any]]:
     """Yield what became of each row, and its tokens if it may be used."""
-    stats, encoder = SourceStats(), job.encoder()
+    stats = SourceStats()
+    encoder = RowEncoder(job.tokenizer, chat=job.chat, column=job.source.column)
     found = candidates(job.source, job.places, stats, part)
     for candidate, decision in select(found, job.source, stats):
         row: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Every source of a recipe into shards; its held-out documents into tasks of lm-eval.
+"""Every source of a recipe into shards, and its preferences into JSON lines.
 
 A source is prepared once: its folder's name ends in a digest of what it is made from, so that
 another recipe with the same source, tokenizer and split finds it there.
@@ -8,24 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pyr.data import shards
-from pyr.data.chat_formats import read_preference
-from pyr.data.filters import NOTHING_BLOCKED, SourceStats, used_rows
+from pyr.data import chat_formats, shards
+from pyr.data.filters import NOTHING_BLOCKED, SourceStats, is_held_out, used_rows
 from pyr.data.ngrams import Blocked
 from pyr.data.shards import Encoded, Shards
 from pyr.data.source import Places, Source, find_files, rows_file
 from pyr.errors import ContentError, DataMissing
 from pyr.files import sha256, text_sha256, write
-from pyr.training.encode import RowEncoder
 from pyr.training.recipe import Curriculum, Phase
 
+_BATCH = 256
 _NOT_READ = {"weight", "use", "why", "name"}
 """Of a source: what does not change the documents read from it."""
 
@@ -80,10 +80,6 @@ class Job:
     def done(self) -> bool:
         """True if its shards are there."""
         return (self.folder / shards.MANIFEST).is_file()
-
-    def encoder(self) -> RowEncoder:
-        """Return what tokenises its rows."""
-        return RowEncoder(self.tokenizer, chat=self.chat, column=self.source.column)
 
 
 def prepare(curriculum: Curriculum, kitchen: Kitchen) -> dict[str, list[Prepared]]:
@@ -169,7 +165,8 @@ def _prepare_source(job: Job, kitchen: Kitchen) -> None:
     """Write the shards of a source, unless they are there."""
     if job.done:
         return
-    encoder, stats = job.encoder(), SourceStats()
+    stats = SourceStats()
+    encoder = RowEncoder(job.tokenizer, chat=job.chat, column=job.source.column)
     slow = f" (by tokenizers: {encoder.slow})" if encoder.slow else ""
     kitchen.say(f"  {job.phase}: preparing {job.source.name}{slow}")
     rows = used_rows(job.source, job.places, stats, kitchen.blocked)
@@ -186,62 +183,74 @@ def write_source(job: Job, documents: Iterator[Encoded], stats: SourceStats) -> 
     shards.write(job.folder, documents, chat=job.chat, about=about, stats=stats)
 
 
-# ------------------------------------------------------------------ held-out documents as tasks
-
-_TASK = """\
-task: {name}
-custom_dataset: !function utils.load
-output_type: loglikelihood_rolling
-test_split: test
-num_fewshot: 0
-doc_to_text: ""
-doc_to_target: text
-metric_list:
-  - metric: bits_per_byte
-    aggregation: bits_per_byte
-    higher_is_better: false
-metadata:
-  version: 1.0
-"""
-_LOAD = """\
-import json
-from pathlib import Path
-
-import datasets
+# ------------------------------------------------------------------ tokens
 
 
-def load(**_):
-    lines = (Path(__file__).parent / "items.jsonl").read_text(encoding="utf-8").split("\\n")
-    return {"test": datasets.Dataset.from_list([json.loads(line) for line in lines if line])}
-"""
+class RowEncoder:
+    """Rows into token ids, in batches: the tokenizer uses every core."""
+
+    def __init__(self, folder: Path, *, chat: bool, column: str) -> None:
+        """folder: the tokenizer's. Raises ContentError if it cannot be used."""
+        import transformers
+
+        from pyr.tokenization.encode import Encoder
+
+        self.chat = chat
+        self._column = column
+        self._tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+        vocabulary = 1 + max(self._tokenizer.get_vocab().values())
+        if vocabulary > 1 << 16:
+            raise ContentError(
+                f"the tokenizer has {vocabulary} tokens; shards hold at most 65536.",
+                where=str(folder),
+                remedy="use a smaller vocabulary",
+            )
+        if self._tokenizer.bos_token_id is None:
+            raise ContentError(
+                "the tokenizer has no begin token (bos_token).",
+                where=str(folder / "tokenizer.json"),
+            )
+        # Chats go through transformers' own template, which no other library renders.
+        self._encoder = Encoder(self._tokenizer.backend_tokenizer, fast=not chat)
+        self.slow = "" if chat else self._encoder.note
+        """Why texts are not encoded by the fast library, if they are not."""
+
+    def encode(self, rows: Iterable[dict[str, Any]], held_out: float) -> Iterator[Encoded]:
+        """Yield the rows as documents for the shards; those that hold no text are left out.
+
+        held_out: the share of documents that are held out, decided by their text, so that a copy
+        elsewhere falls on the same side.
+        """
+        for row, text, ids, loss in self._chats(rows) if self.chat else self._texts(rows):
+            raw = text.encode("utf-8", "replace")
+            yield Encoded(
+                id=str(row.get("id") or text_sha256(text)[:16]),
+                ids=ids,
+                bytes=len(raw),
+                held_out=is_held_out(text, held_out),
+                loss=loss,
+                text=text,
+            )
+
+    def _texts(self, rows: Iterable[dict[str, Any]]) -> Iterator[tuple[Any, str, Any, Any]]:
+        edge = [self._tokenizer.bos_token_id]
+        remaining = iter(rows)
+        while batch := list(islice(remaining, _BATCH)):
+            # A question mark for half a surrogate pair, which UTF-8 cannot hold.
+            raw = [str(row.get(self._column) or "").encode("utf-8", "replace") for row in batch]
+            texts = list(map(bytes.decode, raw))
+            for row, text, ids in zip(batch, texts, self._encoder.encode(texts), strict=True):
+                if len(ids):
+                    yield row, text, np.concatenate([edge, ids, edge]).astype(np.uint16), None
+
+    def _chats(self, rows: Iterable[dict[str, Any]]) -> Iterator[tuple[Any, str, Any, Any]]:
+        for row in rows:
+            encoded = chat_formats.encode_chat(self._tokenizer, row, self._column)
+            if encoded is not None:
+                yield row, *encoded
 
 
-def write_tasks(
-    curriculum: Curriculum, prepared: dict[str, list[Prepared]], folder: Path
-) -> list[str]:
-    """A task ``held_out_<phase>`` for every phase with held-out documents; gives their names.
-
-    The forgetting matrix is these tasks, asked of the model after every phase.
-    """
-    names = []
-    for phase in curriculum.phases:
-        own = [part for part in prepared.get(phase.name, []) if "/" not in part.name]
-        whole = sum(part.weight for part in own)
-        items: list[dict[str, str]] = []
-        for part in own:
-            texts = shards.read_manifest(part.folder)["held_out_texts"]
-            items += texts[: round(phase.held_out_items * part.weight / whole)]
-        if not items:
-            continue
-        name = f"held_out_{phase.name}"
-        place = folder / name
-        place.mkdir(parents=True, exist_ok=True)
-        (place / f"{name}.yaml").write_text(_TASK.format(name=name), encoding="utf-8")
-        (place / "utils.py").write_text(_LOAD, encoding="utf-8")
-        body = "".join(json.dumps(item) + "\n" for item in items)
-        (place / "items.jsonl").write_text(body, encoding="utf-8")
-        names.append(name)
-    return names
+# ------------------------------------------------------------------ preferences
 
 
 def write_preferences(phase: Phase, curriculum: Curriculum, kitchen: Kitchen, folder: Path) -> Path:
@@ -254,7 +263,7 @@ def write_preferences(phase: Phase, curriculum: Curriculum, kitchen: Kitchen, fo
     for source in phase.used:
         stats = SourceStats()
         for row in used_rows(source, kitchen.places(curriculum), stats, kitchen.blocked):
-            pair = read_preference(row)
+            pair = chat_formats.read_preference(row)
             if pair is None:
                 raise ContentError(
                     f"phase '{phase.name}': a row of {source.name} has no prompt, chosen and "

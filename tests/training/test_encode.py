@@ -15,8 +15,7 @@ from pyr.data import shards
 from pyr.errors import ContentError
 from pyr.tokenization.anatomy import NASTY, SAMPLES
 from pyr.training import prepare, recipe
-from pyr.training.encode import RowEncoder
-from pyr.training.prepare import Kitchen
+from pyr.training.prepare import Kitchen, RowEncoder
 
 TINY = "train/tiny/tokenizer"
 needs_fastokens = pytest.mark.skipif(

@@ -11,7 +11,7 @@ from pyr import content
 from pyr.data import shards
 from pyr.data.ngrams import Blocked
 from pyr.errors import DataMissing
-from pyr.training import packing, prepare, recipe
+from pyr.training import held_out, packing, prepare, recipe
 from pyr.training.prepare import Kitchen, Prepared
 
 TINY = "train/tiny/tokenizer"
@@ -119,7 +119,7 @@ def test_held_out_documents_become_a_task(tmp_path: Path) -> None:
     phases = {"one": {}, "two": {"data": [{"name": "again", "replay": "one"}]}}
     read = recipe.read(write_recipe(tmp_path / "recipe", content.path(TINY), phases))
     found = prepare.prepare(read, Kitchen(data=tmp_path / "data", texts=None))
-    assert prepare.write_tasks(read, found, tmp_path / "tasks") == ["held_out_one"]
+    assert held_out.write_tasks(read, found, tmp_path / "tasks") == ["held_out_one"]
     items = (tmp_path / "tasks/held_out_one/items.jsonl").read_text().splitlines()
     assert len(items) == 4
 

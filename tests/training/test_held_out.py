@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pyr.data.ngrams import Blocked
 from pyr.schema import ProbeSpec, Suite
-from pyr.training import decontaminate
+from pyr.training import held_out
 
 ITEM = "the quick brown fox jumps over the lazy dog and then it runs away again"
 
@@ -20,10 +20,10 @@ def test_items_that_a_suite_takes_from_a_data_set_are_blocked(tmp_path: Path) ->
     )
     options = {"include_path": [str(tmp_path)], "tasks": ["own", "pyr_facts"], "limit": 1}
     suite = Suite(name="s", probes=[ProbeSpec(probe="harness", options=options)])
-    blocked = decontaminate.blocked_items([suite], None)
-    shipped = decontaminate.blocked_items([], None)
+    blocked = held_out.blocked_items([suite], None)
+    shipped = held_out.blocked_items([], None)
     assert blocked.grams - shipped.grams == Blocked.of([ITEM]).grams
 
 
 def test_the_tasks_of_the_project_are_blocked() -> None:
-    assert len(decontaminate.blocked_items([], None).grams) > 1000
+    assert len(held_out.blocked_items([], None).grams) > 1000
