@@ -20,7 +20,7 @@ _TAIL_BYTES = 4 * 1024 * 1024
 
 
 def locate(mirror: Path, dataset: str) -> Path | None:
-    """The folder of hub data set `dataset` in `mirror`, or None if it is not there.
+    """Return the folder of hub data set `dataset` in `mirror`, or None if it is not there.
 
     An id with an organisation (``allenai/ai2_arc``) is looked for at exactly that place; one
     without (``hellaswag``) also under every organisation.
@@ -43,7 +43,7 @@ def locate(mirror: Path, dataset: str) -> Path | None:
 
 
 def fingerprint(folder: Path) -> str:
-    """A cheap sha256 of a data set's content, as hex; the same wherever the folder or file lies.
+    """Return a cheap sha256 of a data set's content, as hex; the same wherever it lies.
 
     Covers each file's relative name, its size and its last 4 MiB: all of a README.md, and of a
     large Parquet file the footer with the sizes and extremes of every column. Hidden files, such
@@ -60,13 +60,13 @@ def fingerprint(folder: Path) -> str:
 
 
 def files_fingerprint(pattern: str) -> str:
-    """`fingerprint` of a file or folder, or of all that the glob finds; "" if that is nothing."""
+    """Return `fingerprint` of all files and folders that the glob finds; "" if there are none."""
     found = sorted(map(Path, glob.glob(pattern, recursive=True)))
     return " ".join(fingerprint(each) for each in found)
 
 
 def source_fingerprint(name: str, mirror: Path | None) -> str | None:
-    """`fingerprint` of what a run calls `name`: a file, a data set in the mirror; "" if it is gone.
+    """Return `fingerprint` of what a run calls `name`, a file or a data set; "" if it is gone.
 
     None for what cannot be told without loading it.
     """
@@ -80,7 +80,7 @@ def source_fingerprint(name: str, mirror: Path | None) -> str | None:
 
 @functools.cache
 def hub_answers() -> bool:
-    """Whether the hub can be asked: we are not offline by choice, and it can be connected to.
+    """Return whether the hub can be asked: not offline by choice, and a connection is made.
 
     Asked here since its own client tries for over a minute. Behind a proxy it is taken to answer.
     """
@@ -100,7 +100,7 @@ def hub_answers() -> bool:
 
 
 def fetch_command(dataset: str) -> str:
-    """The command that fetches `dataset` from the hub into a mirror called DIR."""
+    """Return the command that fetches `dataset` from the hub into a mirror called DIR."""
     return f"hf download --repo-type dataset {dataset} --local-dir DIR/{dataset}"
 
 

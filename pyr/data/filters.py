@@ -14,7 +14,7 @@ from typing import Literal
 
 from pyr.data import chat_formats
 from pyr.data.ngrams import Blocked, holds_an_item
-from pyr.data.source import Keep, Places, Row, Source, call_rows, read_rows
+from pyr.data.source import Keep, Places, Row, Source, complete_rows, read_rows
 
 
 @dataclass(slots=True)
@@ -66,12 +66,16 @@ def is_held_out(key: str, proportion: float) -> bool:
 def matching_rows(
     source: Source, places: Places, stats: SourceStats, part: int | None = None
 ) -> Iterator[Row]:
-    """Yield the rows that the source's filters keep, completed by its function if it has one."""
-    rows = _kept_rows(read_rows(source, places, part), source, stats)
-    if source.rows and (source.files or source.hub):
-        # After the filters: nothing is fetched for a row that is not used.
-        return call_rows(source, places, rows)
-    return rows
+    """Yield the rows that the source's filters keep; count the others by column."""
+    for row in read_rows(source, places, part):
+        stats.read += 1
+        for column, asked in source.keep.items():
+            if not _matches(row.get(column), asked):
+                stats.filtered += 1
+                stats.reasons[column] = stats.reasons.get(column, 0) + 1
+                break
+        else:
+            yield row
 
 
 def candidates(
@@ -82,7 +86,8 @@ def candidates(
     part: one of `count_parts`, read as if there were no other; None for the whole source.
     Raises DataMissing if something is not there, ContentError if it cannot be read.
     """
-    for row in matching_rows(source, places, stats, part):
+    # After the filters: nothing is fetched for a row that is not used.
+    for row in complete_rows(source, places, matching_rows(source, places, stats, part)):
         if source.rows and row.get(source.column, "") is None:
             stats.missing += 1
             continue
@@ -139,19 +144,6 @@ def used_rows(
             yield candidate.row
 
 
-def _kept_rows(rows: Iterable[Row], source: Source, stats: SourceStats) -> Iterator[Row]:
-    """Yield the rows that the source's filters keep; count the others by column."""
-    for row in rows:
-        stats.read += 1
-        for column, asked in source.keep.items():
-            if not _matches(row.get(column), asked):
-                stats.filtered += 1
-                stats.reasons[column] = stats.reasons.get(column, 0) + 1
-                break
-        else:
-            yield row
-
-
 def _matches(value: object, asked: Keep) -> bool:
     try:
         number = float(str(value).replace(",", ""))
@@ -195,7 +187,8 @@ def read_documents(source: Source, root: Path, *, held_out: float = 0.0) -> Iter
     """
     places = Places((root,), remedy="name the folder of the texts with --texts DIR")
     left = (source.megabytes or float("inf")) * 1e6
-    for number, row in enumerate(matching_rows(source, places, SourceStats())):
+    rows = complete_rows(source, places, matching_rows(source, places, SourceStats()))
+    for number, row in enumerate(rows):
         pieces = chat_formats.text_pieces(row, source.fields)
         if not pieces:
             continue

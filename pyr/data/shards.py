@@ -67,11 +67,11 @@ class Shards:
         return bool(self.manifest["chat"])
 
     def tokens(self, offset: int, count: int) -> npt.NDArray[np.uint16]:
-        """`count` token ids from `offset` on."""
+        """Return `count` token ids from `offset` on."""
         return self._slice("tokens", offset, count, np.dtype("<u2"))
 
     def loss(self, offset: int, count: int) -> npt.NDArray[np.uint8]:
-        """Whether each of those tokens counts for the loss."""
+        """Return whether each of those tokens counts for the loss."""
         if not self.has_loss:
             return np.ones(count, dtype=np.uint8)
         return self._slice("loss", offset, count, np.dtype("u1"))
@@ -91,7 +91,7 @@ class Shards:
 
 
 def open_shards(folder: Path) -> Shards:
-    """The prepared source in `folder`. Raises DataMissing if it is not there, or not complete."""
+    """Open the prepared source in `folder`. Raises DataMissing if it is not there and complete."""
     import pyarrow.parquet
 
     manifest = read_manifest(folder)
@@ -107,7 +107,7 @@ def open_shards(folder: Path) -> Shards:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """What a prepared source says of itself. Raises DataMissing without one."""
+    """Read what a prepared source says of itself. Raises DataMissing without one."""
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -222,7 +222,7 @@ class _ShardFiles:
 
 
 def verify(folder: Path) -> list[str]:
-    """What is not as the source's manifest says; empty if all is."""
+    """Return what is not as the source's manifest says; empty if all is."""
     manifest = read_manifest(folder)
     wrong = []
     for name, digest in manifest["files"].items():

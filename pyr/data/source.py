@@ -65,7 +65,7 @@ class Source(Strict):
     split: str = "train"
     rows: str = ""
     """``FILE.py:FUNCTION``, a file beside the recipe: a Python function that gives rows (dicts).
-    Beside `files` or `hub` it is given their rows, to complete or replace them: see `call_rows`."""
+    Beside `files` or `hub` it is given their rows, to complete them: see `call_rows`."""
     arguments: dict[str, Any] = Field(default_factory=dict)
     """Keyword arguments of that function."""
     replay: str = ""
@@ -291,24 +291,29 @@ def rows_file(source: Source, places: Places) -> Path:
     )
 
 
-def call_rows(source: Source, places: Places, rows: Iterable[Row] = ()) -> Iterator[Row]:
-    """Call the function that `rows` names, and return its iterator of rows.
+def complete_rows(source: Source, places: Places, rows: Iterable[Row]) -> Iterable[Row]:
+    """Return the rows of `files` or `hub`, completed by the source's function if it has one."""
+    beside = source.files or source.hub
+    return call_rows(source, places, rows) if source.rows and beside else rows
+
+
+def call_rows(source: Source, places: Places, rows: Iterable[Row] = ()) -> Iterable[Row]:
+    """Call the function that `rows` names, and return the rows that it gives.
 
     It is called with keyword arguments: `rows` (those of the files or the hub data set beside it),
     `seed` (the recipe's), `cache` (a folder for downloads, or None), and the source's `arguments`.
     A row whose column it sets to None is counted as missing.
     """
-    file, name = rows_file(source, places), source.rows.rpartition(":")[2]
-    function = load_function(file, name)
+    file, _, name = source.rows.rpartition(":")
+    function = load_function(rows_file(source, places), name)
     try:
-        found = function(rows=rows, seed=places.seed, cache=places.cache, **source.arguments)
+        return function(rows=rows, seed=places.seed, cache=places.cache, **source.arguments)
     except TypeError as error:
         raise ContentError(
             f"source '{source.name}': rows: {source.rows} cannot be called: {error}",
-            where=str(file),
+            where=file,
             remedy="its signature is FUNCTION(*, rows, seed, cache, **arguments)",
         ) from error
-    return iter(found)
 
 
 def load_function(file: Path, name: str) -> Callable[..., Iterable[Row]]:

@@ -7,11 +7,8 @@ surely fails ends it: the gate is closed, whatever the others say.
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-
-import pandas as pd
+from collections.abc import Callable, Iterator
 
 from pyr.gate.sequential import FIRST
 from pyr.schema import Verdict
@@ -84,27 +81,3 @@ def asked_of(results: Results) -> dict[str, tuple[int, int]]:
         if inside and group not in asked:
             found[str(group)] = (sum(n for n, _ in inside), sum(total for _, total in inside))
     return found
-
-
-def replay(judge: Judge, whole: Results, orders: Mapping[str, Sequence[str]]) -> Results:
-    """What a stored run would have asked, had it been made in stages without a limit of time.
-
-    orders: the items of every task in the order they are asked. What does not stand there (health,
-    throughput) is there from the first stage on.
-    """
-    place = {
-        (task, item): number for task, items in orders.items() for number, item in enumerate(items)
-    }
-    keys = zip(whole.records["task"], whole.records["item"], strict=True)
-    places = pd.Series([place.get(key, -1) for key in keys], index=whole.records.index)
-    budget = Budget(judge, "replay")
-    asked: dict[str, tuple[int, int]] = {}
-    while True:
-        for task, items in orders.items():
-            asked[task] = (min(budget.wanted(task), len(items)), len(items))
-        limits = whole.records["task"].map({task: n for task, (n, _) in asked.items()})
-        taken = whole.records[places < limits.fillna(math.inf)]
-        run = dataclasses.replace(whole.run, asked=dict(asked))
-        so_far = Results(run, taken, whole.aggregates)
-        if not budget.more(so_far):
-            return so_far

@@ -34,7 +34,7 @@ class References(Strict):
 def references(
     listed: str, roots: Sequence[Path], *, on_note: Callable[[str], None]
 ) -> list[Named]:
-    """The tokenizers of a list that are on this machine; the others are left out.
+    """Return the tokenizers of a list that are on this machine; the others are left out.
 
     roots: folders that the list's `files` may lie below, besides the one we are in.
     on_note: told of a tokenizer that is here, but needs a library that is not.
@@ -53,7 +53,7 @@ def references(
 
 
 def _locate(reference: Reference, roots: Sequence[Path]) -> Path | None:
-    """A listed file, else the hub's local cache."""
+    """Return a listed file, else the hub's local cache."""
     import huggingface_hub
 
     for root, name, packing in itertools.product(roots, reference.files, ("", *PACKINGS)):

@@ -81,7 +81,7 @@ class Texts(Strict):
 
 
 def read(file: Path) -> Recipe:
-    """The recipe in a file.
+    """Read the recipe in a file.
 
     Raises ContentError naming the first wrong key.
     """
@@ -93,7 +93,7 @@ def read(file: Path) -> Recipe:
 
 
 def beside(recipe_file: Path, name: str) -> str:
-    """The text of a file that a recipe names beside itself.
+    """Read a file that a recipe names beside itself.
 
     Raises ContentError if it is not there.
     """

@@ -50,7 +50,7 @@ class Fed:
     """sha256 over the texts, each once, in the order read."""
 
     def record(self) -> dict[str, Any]:
-        """As it is written beside the tokenizer."""
+        """Return it as it is written beside the tokenizer."""
         return {
             "documents": self.documents,
             "bytes": self.bytes,
@@ -60,12 +60,12 @@ class Fed:
 
 
 def trainer_here() -> Trainer:
-    """The fastest trainer that is installed."""
+    """Return the fastest trainer that is installed."""
     return "rustbpe" if importlib.util.find_spec("rustbpe") else "tokenizers"
 
 
 def pre_tokenizer(name: PreTokenizer) -> Any:
-    """The pre-tokenizer of `tokenizers` that cuts as llama.cpp's does under that name."""
+    """Return the pre-tokenizer of `tokenizers` that cuts as llama.cpp's does under that name."""
     from tokenizers import Regex, pre_tokenizers
 
     if name == "qwen2":
@@ -111,7 +111,7 @@ def training_texts(
 
 
 def _new_lines(text: str, shortest: int, seen: set[bytes]) -> str:
-    """The text without the long lines that are in `seen`, to which its own are added."""
+    """Return the text without the long lines that are in `seen`, to which its own are added."""
     kept = []
     for line in text.splitlines(keepends=True):
         words = line.strip()
@@ -127,7 +127,7 @@ def _new_lines(text: str, shortest: int, seen: set[bytes]) -> str:
 def learn(
     texts: Iterable[str], cut: PreTokenizer, merges: int, *, trainer: Trainer | None = None
 ) -> list[Merge]:
-    """The merges in the order learned: the most frequent pair first, ties by the lower ids.
+    """Return the merges in the order learned: the most frequent pair first, ties by the lower ids.
 
     merges: how many to learn. trainer: by default the fastest that is installed.
     Raises MeasureError if the texts are too few for so many.
@@ -153,7 +153,7 @@ def _learn_rustbpe(texts: Iterable[str], cut: PreTokenizer, merges: int) -> list
 
 
 def parts(tokens: Sequence[bytes]) -> list[Merge]:
-    """The pair that each token was merged from, for tokens in the order of their ranks.
+    """Return the pair that each token was merged from, for tokens in the order of their ranks.
 
     A token is what the merges before it leave of its bytes: exactly two parts.
     Raises MeasureError if a token is there twice, or is not two parts.
@@ -173,7 +173,7 @@ def parts(tokens: Sequence[bytes]) -> list[Merge]:
 
 
 def _merged(token: bytes, ranks: dict[bytes, int], *, below: int) -> list[bytes]:
-    """The bytes of a token after all merges of a rank under `below`, lowest first."""
+    """Return the bytes of a token after all merges of a rank under `below`, lowest first."""
     pieces = [token[i : i + 1] for i in range(len(token))]
     while len(pieces) > 2:
         joined = [ranks.get(a + b, below) for a, b in itertools.pairwise(pieces)]
@@ -207,7 +207,7 @@ def _learn_tokenizers(texts: Iterable[str], cut: PreTokenizer, merges: int) -> l
 
 
 def byte_letters() -> list[str]:
-    """The letter that byte-level BPE writes for each byte: GPT-2's table.
+    """Return the letter that byte-level BPE writes for each byte: GPT-2's table.
 
     Printable bytes stand for themselves, the others for the letters from U+0100 on.
     """

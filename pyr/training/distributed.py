@@ -57,7 +57,7 @@ class Executor:
 
 
 def read(text: str) -> Executor:
-    """An executor from ``KIND:KEY=VALUE,...``, as ``slurm:partition=cpu,time=24:00:00``.
+    """Read an executor from ``KIND:KEY=VALUE,...``, as ``slurm:partition=cpu,time=24:00:00``.
 
     Raises UsageError for a word that datatrove's executor does not know.
     """

@@ -76,7 +76,7 @@ def load(**_):
 def write_tasks(
     curriculum: Curriculum, prepared: dict[str, list[Prepared]], folder: Path
 ) -> list[str]:
-    """A task ``held_out_<phase>`` for every phase with held-out documents; gives their names.
+    """Write a task ``held_out_<phase>`` for every phase with held-out documents; return the names.
 
     The forgetting matrix is these tasks, asked of the model after every phase.
     """

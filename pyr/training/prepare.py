@@ -301,7 +301,7 @@ def totals(prepared: dict[str, list[Prepared]]) -> list[dict[str, Any]]:
 
 
 def verify(prepared: dict[str, list[Prepared]]) -> None:
-    """DataMissing unless every shard is what was written."""
+    """Raise DataMissing unless every shard is what was written."""
     for folder in {part.folder for parts in prepared.values() for part in parts}:
         wrong = shards.verify(folder)
         if wrong:

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from factories_gate import replay_in_stages
 from written import table
 
 from pyr import content
 from pyr.gate import assess
-from pyr.gate.stages import replay
 from pyr.probes import fixed_order
 from pyr.schema import Gate, Verdict
 from pyr.store import Results, Store
@@ -40,7 +41,7 @@ def in_stages(gate: Gate, candidate: Results, baseline: Results) -> Staged:
         assert verdict is not None
         return verdict
 
-    found = replay(judged, candidate, orders(candidate))
+    found = replay_in_stages(judged, candidate, orders(candidate))
     return Staged(judged(found), requests(found), requests(candidate))
 
 

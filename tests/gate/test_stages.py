@@ -6,12 +6,12 @@ import dataclasses
 
 import numpy as np
 import pytest
-from factories_gate import a_gate
+from factories_gate import a_gate, replay_in_stages
 from factories_stats import records, results
 
 from pyr.compare import compare
 from pyr.gate import judge
-from pyr.gate.stages import Budget, asked_of, replay
+from pyr.gate.stages import Budget, asked_of
 
 KEEP = a_gate({"measure": "*/acc", "not_worse_by": 0.05})
 
@@ -31,7 +31,7 @@ def in_stages(candidate, baseline, gate=KEEP):
         task: list(candidate.records.loc[candidate.records["task"] == task, "item"])
         for task in tasks
     }
-    found = replay(judged_against(baseline, gate), candidate, orders)
+    found = replay_in_stages(judged_against(baseline, gate), candidate, orders)
     return found.run.asked, judged_against(baseline, gate)(found)
 
 
