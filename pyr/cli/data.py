@@ -6,12 +6,13 @@ import argparse
 import json
 from pathlib import Path
 
+from pyr.cli.eval import local_mirror
 from pyr.cli.progress import note
-from pyr.cli.train import open_recipe, rehearsal_of
 from pyr.data.filters import SourceStats, used_rows
-from pyr.data.source import Places
 from pyr.errors import UsageError
-from pyr.training import curriculum, distributed, prepare
+from pyr.training import distributed, prepare, recipe
+from pyr.training.held_out import blocked_items
+from pyr.training.prepare import Kitchen
 from pyr.training.recipe import Curriculum
 
 
@@ -23,10 +24,13 @@ def run(options: argparse.Namespace) -> int:
         )
     # Before anything is read: what the executor does not know is said at once.
     executor = distributed.read(options.executor) if options.executor else None
-    read = open_recipe(options)
+    read = recipe.read(Path(options.recipe), options.set)
+    output = Path(options.output or f"out/{read.recipe.name}")
+    texts = Path(options.data) if options.data else None
     if options.action == "texts":
-        return _texts(read, options)
-    kitchen = curriculum.kitchen_of(rehearsal_of(options, read), read)
+        return _texts(read, Kitchen(output / "data", texts), output / "texts")
+    blocked = blocked_items(recipe.suites_of(read), local_mirror(options.datasets))
+    kitchen = Kitchen(output / "data", texts, blocked, note)
     if executor and not distributed.run(read, kitchen, executor):
         print("submitted: once its jobs have ended, pyr data stats says what there is")
         return 0
@@ -50,20 +54,16 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _texts(read: Curriculum, options: argparse.Namespace) -> int:
+def _texts(read: Curriculum, kitchen: Kitchen, folder: Path) -> int:
     """Write the texts of every source as JSON lines: what a tokenizer can be trained from."""
-    folder = Path(options.output or f"out/{read.recipe.name}") / "texts"
     folder.mkdir(parents=True, exist_ok=True)
-    rehearsal = rehearsal_of(options, read)
-    folders = (read.folder, *([rehearsal.texts] if rehearsal.texts else []))
-    places = Places(folders, read.recipe.seed)
     for phase in read.phases:
         for source in phase.used:
             if source.replay or phase.stage == "dpo":
                 continue
             file = folder / f"{phase.name}-{source.name}.jsonl"
             with file.open("w", encoding="utf-8") as stream:
-                for row in used_rows(source, places, SourceStats()):
+                for row in used_rows(source, kitchen.places(read), SourceStats()):
                     stream.write(json.dumps(row) + "\n")
             note(f"  {file}")
     print(folder)

@@ -24,8 +24,8 @@ REPORT = "report.html"
 
 def run(options: argparse.Namespace) -> int:
     """Run the phases in their order, to the end or to a closed gate; 0, 1 or 3 as the gates say."""
-    read = open_recipe(options)
-    rehearsal = rehearsal_of(options, read)
+    read = recipe.read(Path(options.recipe), options.set)
+    rehearsal = _rehearsal(options, read)
     outcome = curriculum.run(read, rehearsal, until=options.until or "")
     if outcome.passages:
         _write_report(read, outcome, rehearsal)
@@ -36,12 +36,7 @@ def run(options: argparse.Namespace) -> int:
     return INTERRUPTED if outcome.state == "stopped" else EXIT_CODES[outcome.state]
 
 
-def open_recipe(options: argparse.Namespace) -> Curriculum:
-    """The recipe that the options name, with their ``--set``."""
-    return recipe.read(Path(options.recipe), options.set)
-
-
-def rehearsal_of(options: argparse.Namespace, read: Curriculum) -> Rehearsal:
+def _rehearsal(options: argparse.Namespace, read: Curriculum) -> Rehearsal:
     """Where the options say that the recipe is run."""
     store = Store(options.store)
 

@@ -27,14 +27,14 @@ from typing import Any, Literal, Protocol
 
 from pyr import content, files
 from pyr.checkpoint import identify
-from pyr.data.ngrams import Blocked
+from pyr.data.filters import NOTHING_BLOCKED
 from pyr.engines import EngineSettings
 from pyr.errors import MeasureError, StoreError
 from pyr.evaluate import Conditions, evaluate
 from pyr.gate import as_json
 from pyr.schema import Checkpoint, Gate, ProbeSpec, Run, State, Suite, Verdict
 from pyr.store import Store
-from pyr.training import checkpoints, model, order, prepare
+from pyr.training import checkpoints, model, order, prepare, recipe
 from pyr.training.held_out import blocked_items, write_tasks
 from pyr.training.order import Order, Portion
 from pyr.training.recipe import Curriculum, Phase
@@ -135,15 +135,18 @@ class Stand:
         self._tokenizer = prepare.tokenizer_folder(curriculum)
         self._model = model.read(curriculum.beside(curriculum.recipe.model))
         model.check_tokenizer(self._model, self._tokenizer)
-        kitchen = kitchen_of(rehearsal, curriculum)
+        blocked = NOTHING_BLOCKED
+        if rehearsal.decontaminate:
+            mirror = rehearsal.conditions.mirror
+            blocked = blocked_items(recipe.suites_of(curriculum), mirror)
+        data = rehearsal.output / "data"
+        kitchen = prepare.Kitchen(data, rehearsal.texts, blocked, rehearsal.say)
         self._prepared = prepare.prepare(curriculum, kitchen)
         held_out = (rehearsal.output / HELD_OUT).resolve()
         names = write_tasks(curriculum, self._prepared, held_out)
         self._held_out = _held_out_probe(held_out, names)
         self._preferences = {
-            phase.name: prepare.write_preferences(
-                phase, curriculum, kitchen, rehearsal.output / "data"
-            )
+            phase.name: prepare.write_preferences(phase, curriculum, kitchen, data)
             for phase in curriculum.phases
             if phase.stage == "dpo"
         }
@@ -168,7 +171,9 @@ class Stand:
     def _order(self, phase: Phase) -> Order:
         start, tokens = self._start(phase)
         pulse = (
-            self._with_held_out(suite_of(self._curriculum, phase.pulse)) if phase.pulse else None
+            self._with_held_out(recipe.suite_of(self._curriculum, phase.pulse))
+            if phase.pulse
+            else None
         )
         return Order(
             recipe=self._curriculum.recipe.name,
@@ -220,7 +225,7 @@ class Stand:
     def judge(self, phase: Phase) -> Passage:
         """Evaluate the phase's result and its start, judge, and keep the verdict."""
         rehearsal = self._rehearsal
-        suite = self._with_held_out(suite_of(self._curriculum, phase.suite))
+        suite = self._with_held_out(recipe.suite_of(self._curriculum, phase.suite))
         candidate = self._measure(phase.name, suite)
         start = self._curriculum.start_of(phase)
         baseline = None if start == "scratch" else self._measure(start, suite)
@@ -236,29 +241,6 @@ class Stand:
         settings = EngineSettings(**self._curriculum.recipe.engine)
         conditions = dataclasses.replace(self._rehearsal.conditions, settings=settings)
         return self._rehearsal.measure(found, suite, self._rehearsal.store, conditions)
-
-
-def suite_of(curriculum: Curriculum, name: str) -> Suite:
-    """The suite that a phase names: a file beside the recipe, or one that Pyr ships."""
-    file = curriculum.folder / name
-    if not file.is_file():
-        file = content.find(name, kind="suite", folder="evals/suites")
-    return content.read(file, Suite)
-
-
-def kitchen_of(rehearsal: Rehearsal, curriculum: Curriculum) -> prepare.Kitchen:
-    """What preparing the data needs, of a rehearsal."""
-    blocked = Blocked()
-    if rehearsal.decontaminate:
-        names = {name for phase in curriculum.phases for name in (phase.suite, phase.pulse)}
-        suites = [suite_of(curriculum, name) for name in sorted(names) if name]
-        blocked = blocked_items(suites, rehearsal.conditions.mirror)
-    return prepare.Kitchen(
-        data=rehearsal.output / "data",
-        texts=rehearsal.texts,
-        blocked=blocked,
-        say=rehearsal.say,
-    )
 
 
 def _held_out_probe(folder: Path, names: list[str]) -> ProbeSpec | None:

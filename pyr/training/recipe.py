@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 from pyr import content
 from pyr.data.source import TOKENIZER_KEYS, Source, refuse_keys
 from pyr.errors import ContentError, UsageError, did_you_mean
-from pyr.schema import Strict
+from pyr.schema import Strict, Suite
 
 Stage = Literal["base", "sft", "dpo"]
 _Kind = TypeVar("_Kind", bound=BaseModel)
@@ -209,6 +209,20 @@ def _check_names(curriculum: Curriculum) -> None:
                     or f"before it: {', '.join(before) or 'none'}",
                 )
         before.append(phase.name)
+
+
+def suite_of(curriculum: Curriculum, name: str) -> Suite:
+    """The suite that a phase names: a file beside the recipe, or one that Pyr ships."""
+    file = curriculum.folder / name
+    if not file.is_file():
+        file = content.find(name, kind="suite", folder="evals/suites")
+    return content.read(file, Suite)
+
+
+def suites_of(curriculum: Curriculum) -> list[Suite]:
+    """Return every suite that the recipe's phases ask, each once."""
+    names = {name for phase in curriculum.phases for name in (phase.suite, phase.pulse)}
+    return [suite_of(curriculum, name) for name in sorted(names) if name]
 
 
 def read_file(file: Path, kind: type[_Kind]) -> _Kind:
