@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pyr.cli.progress import note, shown
+from pyr.data.filters import read_shipped_passages
 from pyr.errors import UsageError
 from pyr.tokenization import comparison, files, forms, listed, measure, page, recipe, sweep, tables
 from pyr.tokenization.train import Fed, learn, trainer_here, training_texts
@@ -83,7 +84,7 @@ def _compare(options: argparse.Namespace) -> int:
     if not others:
         others = listed.references(options.references, [data], on_note=note)
     documents = listed.read_texts([Path(each) for each in options.texts], data)
-    texts = measure.passages(documents or listed.shipped())
+    texts = measure.passages(documents or read_shipped_passages())
     names = _distinct([own, *others])
     with shown(
         f"{len(names)} tokenizers over {sum(t.bytes.sum() for t in texts) / 1e6:.2f} MB"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from pyr import content
 from pyr.data import chat_formats
 from pyr.data.ngrams import Blocked, holds_an_item
 from pyr.data.source import Keep, Places, Row, Source, complete_rows, read_rows
@@ -91,12 +92,12 @@ def candidates(
         if source.rows and row.get(source.column, "") is None:
             stats.missing += 1
             continue
-        content = row.get(source.column) or row.get("messages") or row.get("prompt")
-        if not content:
+        text = row.get(source.column) or row.get("messages") or row.get("prompt")
+        if not text:
             stats.empty += 1
             continue
-        digest = hashlib.blake2b(repr(content).encode("utf-8", "replace"), digest_size=12).digest()
-        yield Candidate(digest, len(str(content).encode("utf-8", "replace")), row)
+        digest = hashlib.blake2b(repr(text).encode("utf-8", "replace"), digest_size=12).digest()
+        yield Candidate(digest, len(str(text).encode("utf-8", "replace")), row)
 
 
 def select(
@@ -202,6 +203,15 @@ def read_documents(source: Source, root: Path, *, held_out: float = 0.0) -> Iter
         if left < 0:
             return
         yield Document(source.name, str(row.get("id") or number), pieces)
+
+
+def read_shipped_passages() -> list[Document]:
+    """Return the passages of the project's bits-per-byte tasks, by domain."""
+    documents: list[Document] = []
+    for file in sorted(content.path("evals/tasks").glob("pyr_bpb_*/items.jsonl")):
+        source = Source(name=file.parent.name.removeprefix("pyr_bpb_"), files=[file.name])
+        documents += read_documents(source, file.parent)
+    return documents
 
 
 def count_copies(document: Document, weight: float) -> int:

@@ -14,11 +14,11 @@ from typing import Any
 from pyr import content
 from pyr.checkpoint import weight_files
 from pyr.data import chat_formats
+from pyr.data.filters import read_shipped_passages
 from pyr.errors import CheckpointError
 from pyr.probes import Chunk, Subject, condition, resumption
 from pyr.probes.condition import Glimpse
 from pyr.schema import Better, Record, Strict
-from pyr.tokenization import listed
 
 _ROUND_TRIP = (
     "Plain words, and a full stop.",
@@ -206,7 +206,7 @@ def _fixed_texts(lm: Any) -> tuple[list[str], list[Any]]:
 
     length = min(_TOKENS_A_TEXT, lm.max_length)
     names, texts, counts = [], [], dict[str, int]()
-    for document in listed.shipped():
+    for document in read_shipped_passages():
         number = counts[document.domain] = counts.get(document.domain, 0) + 1
         if number > _TEXTS_A_DOMAIN:
             continue

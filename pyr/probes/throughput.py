@@ -18,10 +18,10 @@ from typing import Any
 from pydantic import Field
 
 from pyr import content
+from pyr.data.filters import read_shipped_passages
 from pyr.errors import MeasureError
 from pyr.probes import Chunk, Subject, machine
 from pyr.schema import Better, Record, Skipped, Strict
-from pyr.tokenization import listed
 
 _TRIAL_STEPS = 4
 _WORTH_IT = 1.1
@@ -215,7 +215,7 @@ def _tokens(tokenizer: Any, length: int) -> Any:
     """ids_L: `length` tokens of the shipped texts."""
     import torch
 
-    text = " ".join(text for document in listed.shipped() for text in document.pieces)
+    text = " ".join(text for document in read_shipped_passages() for text in document.pieces)
     ids = tokenizer.encode(text, add_special_tokens=False)[:length]
     if len(ids) < length:
         raise MeasureError(f"the shipped texts hold {len(ids)} tokens, fewer than {length}.")

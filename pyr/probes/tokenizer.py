@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from pyr import content
-from pyr.data.filters import Document
+from pyr.data.filters import Document, read_shipped_passages
 from pyr.data.source import read_file
 from pyr.errors import ContentError
 from pyr.probes import Chunk, Subject
@@ -58,7 +58,7 @@ class Tokenizer:
 def _documents(files: dict[str, str]) -> list[Document]:
     """The documents of each domain's file; by default those of the bits-per-byte tasks."""
     if not files:
-        return listed.shipped()
+        return read_shipped_passages()
     return [document for domain, file in files.items() for document in _read(domain, Path(file))]
 
 

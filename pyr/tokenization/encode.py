@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pyr.tokenization import listed
+from pyr.data.filters import read_shipped_passages
 from pyr.tokenization.anatomy import NASTY, SAMPLES
 
 FAST = "fastokens"
@@ -108,7 +108,7 @@ class Encoder:
         """Hard cases, the shipped passages, and every added token inside a text."""
         added = self._stock.get_added_tokens_decoder().values()
         inside = [f"one{token.content}two {token.content} {token.content}\n" for token in added]
-        passages = [document.text for document in listed.shipped()]
+        passages = [document.text for document in read_shipped_passages()]
         return [*NASTY, *SAMPLES.values(), *inside, *passages, ""]
 
 

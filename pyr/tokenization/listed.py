@@ -86,15 +86,6 @@ def read_texts(named: Sequence[Path], data: Path) -> list[Document]:
     return documents
 
 
-def shipped() -> list[Document]:
-    """Return the passages of the bits-per-byte tasks, by domain."""
-    documents: list[Document] = []
-    for file in sorted(content.path("evals/tasks").glob("pyr_bpb_*/items.jsonl")):
-        source = Source(name=file.parent.name.removeprefix("pyr_bpb_"), files=[file.name])
-        documents += read_documents(source, file.parent)
-    return documents
-
-
 def unseen(recipe: Recipe, root: Path) -> list[Document]:
     """Return the documents that the recipe's training does not read, by its domains."""
     if not recipe.held_out:

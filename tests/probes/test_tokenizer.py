@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 from pyr.compare import estimate
+from pyr.data.filters import read_shipped_passages
 from pyr.errors import ContentError
 from pyr.probes.tokenizer import Tokenizer
-from pyr.tokenization import comparison, forms, listed, measure
+from pyr.tokenization import comparison, forms, measure
 
 
 def run(checkpoint: Path, options: dict[str, object], mirror: Path | None = None):
@@ -36,7 +37,9 @@ def table(chunk) -> pd.DataFrame:
 def test_its_numbers_are_those_of_the_comparison(tiny_checkpoint: Path) -> None:
     records = table(run(tiny_checkpoint, {}))
     own = records[records["metric"] == "bytes_per_token"]
-    report = comparison.compare([forms.load(tiny_checkpoint)], measure.passages(listed.shipped()))
+    report = comparison.compare(
+        [forms.load(tiny_checkpoint)], measure.passages(read_shipped_passages())
+    )
     assert len(report.own.domains) >= 4
     for domain in report.own.domains:
         rows = own[own["task"] == f"tokenizer:{domain.domain}"]
