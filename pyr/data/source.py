@@ -25,9 +25,9 @@ PACKINGS = (".xz", ".gz")
 _SUFFIXES = (".jsonl", ".json", ".txt", ".parquet")
 _FORMS = f"texts are {', '.join(_SUFFIXES)} files, plain or packed as {' or '.join(PACKINGS)}"
 _REPLACED = {
-    "invent": "rows: generate.py:{value}, with train/tiny/generate.py beside the recipe",
-    "python": "rows: generate.py:python_{value}, with train/tiny/generate.py beside the recipe",
-    "contents": "rows: fetch.py:fetch with arguments: {{url: ...}}, as train/pyr-135m/base-4.yaml",
+    "invent": "rows: generate.py:{value} with arguments: {{count: N}}; copy train/tiny/generate.py",
+    "python": "rows: generate.py:python_{value}; copy train/tiny/generate.py",
+    "contents": "rows: fetch.py:fetch with arguments: {{url: ...}}; copy train/pyr-135m/fetch.py",
 }
 """Former keys of a source, and what to write in their place."""
 TRAINING_KEYS = ("replay", "column", "use", "documents", "sample")
