@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import pandas as pd
 
-from pyr import content, sources
+from pyr import content, datasets
 from pyr.engines import EngineSettings, open_model
 from pyr.probes import LoadedOnce, Opener, Probe, Subject, make_probe, needs
 from pyr.probes.machine import processor
@@ -216,7 +216,7 @@ def _reusable(run: Run, conditions: Conditions) -> bool:
     if lacking and not _is_unsound(run):
         return False
     return all(
-        sources.source_fingerprint(name, conditions.mirror) in (fingerprint, None)
+        datasets.source_fingerprint(name, conditions.mirror) in (fingerprint, None)
         for name, fingerprint in run.data.items()
     )
 
@@ -239,7 +239,7 @@ def suite_digest(suite: Suite) -> str:
         folders += _texts_named(spec)
     ingredients = {
         "asked": asked,
-        "tasks": [sources.fingerprint(folder) for folder in folders],
+        "tasks": [datasets.fingerprint(folder) for folder in folders],
         "lm_eval": importlib.metadata.version("lm_eval"),
     }
     return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()
@@ -257,7 +257,7 @@ def _name_files_by_content(options: dict[str, Any]) -> None:
     """A folder of `files` that a probe reads counts by what it holds, not by where it lies."""
     folder = options.get("files")
     if isinstance(folder, str) and Path(folder).is_dir():
-        options["files"] = sources.fingerprint(Path(folder))
+        options["files"] = datasets.fingerprint(Path(folder))
 
 
 def _environment(suite: Suite, conditions: Conditions) -> dict[str, Any]:

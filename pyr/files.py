@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pyr.errors import PyrError
+
 TEMPORARY = ".tmp"
 
 
@@ -50,6 +52,23 @@ def folder_aside(folder: Path) -> Iterator[Path]:
         path.mkdir()
         yield path
         path.replace(folder)
+
+
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """A folder to write in that becomes `target` when the block ends well, and is gone otherwise.
+
+    Raises PyrError if `target` exists or cannot be written.
+    """
+    if target.exists():
+        raise PyrError(f"{target} exists", remedy="name another folder, or delete this one")
+    try:
+        with folder_aside(target) as partial:
+            yield partial
+    except OSError as error:
+        raise PyrError(
+            f"{target} cannot be written", where=str(error), remedy="choose another place"
+        ) from error
 
 
 def fsync(path: Path) -> None:

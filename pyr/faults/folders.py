@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyr.checkpoint import identify
 from pyr.errors import CheckpointError
-from pyr.mirror import new_folder
+from pyr.files import new_folder
 
 if TYPE_CHECKING:
     from torch import Tensor

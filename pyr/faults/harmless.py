@@ -8,7 +8,7 @@ from typing import Any
 from pyr.checkpoint import identify
 from pyr.errors import CheckpointError, UsageError
 from pyr.faults.folders import Tensors, copy, read_json
-from pyr.mirror import new_folder
+from pyr.files import new_folder
 
 
 def as_folder(gguf: Path, target: Path) -> Path:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pyr import sources
+from pyr import datasets
 from pyr.engines import EncodesOnce
 from pyr.errors import CheckpointError, ContentError
 from pyr.probes import Subject, bundles, fixed_order
@@ -97,7 +97,7 @@ class Compiler:
         name = bundles.digest(
             {
                 "task": spec.name,
-                "files": sources.fingerprint(spec.folder),
+                "files": datasets.fingerprint(spec.folder),
                 "overrides": spec.overrides,
                 "limit": spec.limit,
                 "data": where.fingerprints,

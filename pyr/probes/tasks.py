@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import Field
 
-from pyr import content, sources
+from pyr import content, datasets
 from pyr.errors import ContentError, DataMissing, did_you_mean
 from pyr.probes import instructions
 from pyr.probes.needs import Need, of_code
@@ -62,7 +62,7 @@ class TaskSpec:
     @property
     def sources(self) -> list[str]:
         """What its data is known by in a run."""
-        return [self.dataset] if self.dataset else [f"{sources.FILE}{each}" for each in self.files]
+        return [self.dataset] if self.dataset else [f"{datasets.FILE}{each}" for each in self.files]
 
 
 def task_manager(options: HarnessOptions) -> Any:
@@ -230,22 +230,22 @@ def place(spec: TaskSpec, mirror_folder: Path | None) -> Place:
     if not spec.dataset:
         return Place(None, _fingerprints(spec))
     if mirror_folder is None:
-        if not _cached(spec.dataset) and not sources.hub_answers():
+        if not _cached(spec.dataset) and not datasets.hub_answers():
             raise _data_missing(spec, "no mirror was named, and the hub cannot be asked")
         return Place(None, {})
-    found = sources.locate(mirror_folder, spec.dataset)
+    found = datasets.locate(mirror_folder, spec.dataset)
     if found is None:
         raise _data_missing(spec, f"looked in: {mirror_folder}")
-    return Place(found, {spec.dataset: sources.fingerprint(found)})
+    return Place(found, {spec.dataset: datasets.fingerprint(found)})
 
 
 def _fingerprints(spec: TaskSpec) -> dict[str, str]:
     """Of the task's own folder and of the files that it reads; nothing if one is not local."""
     if any("://" in each for each in spec.files):
         return {}
-    found = {f"task:{spec.name}": sources.fingerprint(spec.folder)}
+    found = {f"task:{spec.name}": datasets.fingerprint(spec.folder)}
     for name, source in zip(spec.files, spec.sources, strict=True):
-        found[source] = sources.files_fingerprint(name)
+        found[source] = datasets.files_fingerprint(name)
         if not found[source]:
             raise DataMissing(
                 f"the data of task '{spec.name}' is not on this machine: {name}",
@@ -282,7 +282,7 @@ def _cached(dataset: str) -> bool:
 
 
 def _fetch(spec: TaskSpec) -> str:
-    return f"fetch it: {sources.fetch_command(spec.dataset)}"
+    return f"fetch it: {datasets.fetch_command(spec.dataset)}"
 
 
 def load(manager: Any, spec: TaskSpec, where: Place) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pyr import sources
+from pyr import datasets
 from pyr.checkpoint import identify
 from pyr.errors import DataMissing
 from pyr.probes import Subject, needs
@@ -83,7 +83,7 @@ def test_a_data_set_that_the_mirror_lacks_is_named_once(
 def test_without_a_mirror_the_hub_is_asked_and_that_stops_nothing(
     sums: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "hub_answers", lambda: True)
+    monkeypatch.setattr(datasets, "hub_answers", lambda: True)
     probe = Harness({"include_path": [str(sums[1])], "tasks": ["sums"]}, name="x")
     [need] = probe.needs(None, None)
     assert not need.blocks
@@ -92,7 +92,7 @@ def test_without_a_mirror_the_hub_is_asked_and_that_stops_nothing(
 def test_a_hub_that_cannot_be_asked_stops_it_at_once(
     sums: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "hub_answers", lambda: False)
+    monkeypatch.setattr(datasets, "hub_answers", lambda: False)
     probe = Harness({"include_path": [str(sums[1])], "tasks": ["sums"]}, name="x")
     [need] = probe.needs(None, None)
     assert need.blocks

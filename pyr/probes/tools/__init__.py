@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from pyr import content, sources
+from pyr import content, datasets
 from pyr.data.chat_formats import ToolPrompts
 from pyr.errors import ContentError, DataMissing, MeasureError, UsageError, did_you_mean
 from pyr.files import text_sha256
@@ -107,7 +107,7 @@ class Tools:
         own = self.options.items == "pyr_tools"
         items = own_items(folder) if own else bfcl_items(folder)
         prompts = ToolPrompts(subject.lm.tokenizer, where=subject.checkpoint.path)
-        data = {f"task:{self.options.items}": sources.fingerprint(folder)}
+        data = {f"task:{self.options.items}": datasets.fingerprint(folder)}
         yield Chunk(data=data, notes=[] if own else [_STYLE])
         for category in self._categories(items):
             task = f"{self.options.items}_{category}"

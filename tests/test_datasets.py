@@ -6,34 +6,34 @@ import socket
 
 import pytest
 
-from pyr import sources
+from pyr import datasets
 from pyr.errors import DataMissing
 
 
 def test_a_data_set_is_found_under_its_organisation(tmp_path):
     (tmp_path / "allenai" / "sciq").mkdir(parents=True)
-    assert sources.locate(tmp_path, "allenai/sciq") == tmp_path / "allenai" / "sciq"
+    assert datasets.locate(tmp_path, "allenai/sciq") == tmp_path / "allenai" / "sciq"
 
 
 def test_a_name_without_organisation_is_found_under_any(tmp_path):
     (tmp_path / "Rowan" / "hellaswag").mkdir(parents=True)
-    assert sources.locate(tmp_path, "hellaswag") == tmp_path / "Rowan" / "hellaswag"
+    assert datasets.locate(tmp_path, "hellaswag") == tmp_path / "Rowan" / "hellaswag"
 
 
 def test_another_organisations_data_set_of_that_name_is_not_taken(tmp_path):
     (tmp_path / "somebody" / "sciq").mkdir(parents=True)
-    assert sources.locate(tmp_path, "allenai/sciq") is None
+    assert datasets.locate(tmp_path, "allenai/sciq") is None
 
 
 def test_a_name_that_two_organisations_have_is_refused(tmp_path):
     (tmp_path / "a" / "sciq").mkdir(parents=True)
     (tmp_path / "b" / "sciq").mkdir(parents=True)
     with pytest.raises(DataMissing, match="a/sciq, b/sciq"):
-        sources.locate(tmp_path, "sciq")
+        datasets.locate(tmp_path, "sciq")
 
 
 def test_the_fetch_command_lays_the_data_set_where_it_is_looked_for():
-    command = sources.fetch_command("allenai/sciq")
+    command = datasets.fetch_command("allenai/sciq")
     assert command == "hf download --repo-type dataset allenai/sciq --local-dir DIR/allenai/sciq"
 
 
@@ -47,21 +47,23 @@ def test_a_hub_that_nothing_connects_to_does_not_answer(monkeypatch: pytest.Monk
         held.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{held.getsockname()[1]}"
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", address)
-        assert not sources.hub_answers.__wrapped__()
+        assert not datasets.hub_answers.__wrapped__()
         held.listen()
-        assert sources.hub_answers.__wrapped__()
+        assert datasets.hub_answers.__wrapped__()
 
 
 def test_a_source_is_known_by_its_content_wherever_it_lies(tmp_path):
     (tmp_path / "allenai/sciq").mkdir(parents=True)
     (tmp_path / "allenai/sciq/a.jsonl").write_text("one")
     file = f"file:{tmp_path / 'allenai/sciq/a.jsonl'}"
-    told = [sources.source_fingerprint(name, tmp_path) for name in (file, "allenai/sciq", "task:x")]
+    told = [
+        datasets.source_fingerprint(name, tmp_path) for name in (file, "allenai/sciq", "task:x")
+    ]
     assert told[0] != told[1]
     assert told[2] is None
     (tmp_path / "allenai/sciq/a.jsonl").write_text("two")
-    assert sources.source_fingerprint(file, None) not in (told[0], "")
-    assert sources.source_fingerprint("allenai/sciq", tmp_path) not in (told[1], "")
-    assert sources.source_fingerprint("allenai/sciq", None) is None
-    assert sources.source_fingerprint("allenai/none", tmp_path) == ""
-    assert sources.source_fingerprint("file:nowhere", None) == ""
+    assert datasets.source_fingerprint(file, None) not in (told[0], "")
+    assert datasets.source_fingerprint("allenai/sciq", tmp_path) not in (told[1], "")
+    assert datasets.source_fingerprint("allenai/sciq", None) is None
+    assert datasets.source_fingerprint("allenai/none", tmp_path) == ""
+    assert datasets.source_fingerprint("file:nowhere", None) == ""

