@@ -30,9 +30,8 @@ from factories_calls import (  # noqa: E402
     WRONG_VALUES,
 )
 
-from pyr.probes.tools.answers import parse  # noqa: E402
 from pyr.probes.tools.bfcl import bfcl_items, category_files, json_schema, read_rows  # noqa: E402
-from pyr.probes.tools.grade import grade  # noqa: E402
+from pyr.probes.tools.grade import grade, parse  # noqa: E402
 from pyr.probes.tools.items import Item, expected_calls, hermes  # noqa: E402
 from pyr.probes.tools.matching import Call  # noqa: E402
 

@@ -56,7 +56,10 @@ def all_matched(calls: Sequence[Call], expected: Sequence[Expected], fits: Fits)
     import numpy as np
     from scipy.optimize import linear_sum_assignment
 
-    pairs = np.array([[fits(call, one) for one in expected] for call in calls], dtype=bool)
+    pairs = np.zeros((len(calls), len(expected)), dtype=bool)
+    for row, call in enumerate(calls):
+        for column, one in enumerate(expected):
+            pairs[row, column] = fits(call, one)
     rows, columns = linear_sum_assignment(pairs, maximize=True)
     return bool(pairs[rows, columns].all())
 
@@ -74,11 +77,12 @@ def arguments_fit(
         return False
     if any(name not in arguments and "" not in right for name, right in expected.items()):
         return False
-    return all(
-        name in properties and name in expected and value_fits(value, expected[name], type_)
-        for name, value in arguments.items()
-        for type_ in [properties.get(name, {})]
-    )
+    for name, value in arguments.items():
+        if name not in properties or name not in expected:
+            return False
+        if not value_fits(value, expected[name], properties[name]):
+            return False
+    return True
 
 
 def value_fits(value: Any, right: Sequence[Any], schema: Mapping[str, Any]) -> bool:
@@ -119,11 +123,14 @@ def _type_of_first(right: Sequence[Any]) -> type | None:
 
 def _items_have_type(value: Any, right: Sequence[Any], inner: type) -> bool:
     """One level deep, against any of the right lists; an argument that may be left out is free."""
-    return any(
-        not isinstance(one, list)
-        or all(type(item) is inner or type(item) is _type_of_first(one) for item in value)
-        for one in right
-    )
+    for one in right:
+        if not isinstance(one, list):
+            return True
+        # The key may break its own schema: then the type that it shows does as well.
+        allowed = (inner, _type_of_first(one))
+        if all(type(item) in allowed for item in value):
+            return True
+    return False
 
 
 def _dict_fits(value: Any, right: Any) -> bool:
@@ -132,10 +139,10 @@ def _dict_fits(value: Any, right: Any) -> bool:
         return False
     if any(key not in value and "" not in values for key, values in right.items()):
         return False
-    return all(
-        key in right and _fold(item) in [_fold(one) for one in right[key]]
-        for key, item in value.items()
-    )
+    for key, item in value.items():
+        if key not in right or _fold(item) not in _folded(right[key]):
+            return False
+    return True
 
 
 def _dicts_fit(values: list[Any], right: Any) -> bool:

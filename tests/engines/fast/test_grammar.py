@@ -13,7 +13,7 @@ from lm_eval.api.instance import Instance
 from pyr.checkpoint import identify
 from pyr.engines import EngineSettings, open_model
 from pyr.errors import ContentError, UsageError
-from pyr.probes.tools.answers import parse
+from pyr.probes.tools.grade import parse
 from pyr.probes.tools.items import calls_only
 
 needs_xgrammar = pytest.mark.skipif(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pyr.probes.tools.answers import parse
+from pyr.probes.tools.grade import parse
 
 ONE = '{"name": "add", "arguments": {"a": 1, "b": 2}}'
 TWO = '{"name": "ping", "arguments": {}}'
