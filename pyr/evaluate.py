@@ -121,7 +121,9 @@ def _ask(run: OpenRun, probes: list[Probe], subject: Subject, found: _Found) -> 
     """Every probe once, each going on where its records end."""
     for probe in probes:
         if found.unsound:
-            found.skipped.append(Skipped(probe.name, f"not measured: {found.unsound}"))
+            found.skipped.append(
+                Skipped(probe.name, f"not measured: {found.unsound}", unsound=True)
+            )
             continue
         for chunk in probe.run(replace(subject, earlier=run.records(probe.name))):
             run.append(probe.name, chunk.records)
@@ -213,16 +215,12 @@ def _reusable(run: Run, conditions: Conditions) -> bool:
     if not run.finished:
         return True
     lacking = any(skipped.missing for skipped in run.skipped) and not conditions.skip_missing
-    if lacking and not _is_unsound(run):
+    if lacking and not any(skipped.unsound for skipped in run.skipped):
         return False
     return all(
         datasets.source_fingerprint(name, conditions.mirror) in (fingerprint, None)
         for name, fingerprint in run.data.items()
     )
-
-
-def _is_unsound(run: Run) -> bool:
-    return any(skipped.reason.startswith("not measured: ") for skipped in run.skipped)
 
 
 def suite_digest(suite: Suite) -> str:

@@ -1,20 +1,47 @@
 """The nouns of Pyr: plain values with no behaviour, shared by every room.
 
-Frozen dataclasses are made by the program; the pydantic classes (`Suite`, `ProbeSpec`, `Gate`,
-`Rule`) are the files that people write, so that an unknown key is an error.
+Frozen dataclasses are made by the program; the pydantic classes (`Suite`, `ProbeSpec`) are the
+files that people write, so that an unknown key is an error. Gates and verdicts: `gate/spec.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 State = Literal["pass", "fail", "unclear"]
-Better = Literal["higher", "lower"]
+Direction = Literal["higher", "lower", "none"]
+"""Which way a metric improves; ``none``: it only describes, and neither side is the better one."""
+Kind = Literal[
+    "score",
+    "generation",
+    "check",
+    "compression",
+    "reference",
+    "speed",
+    "memory",
+    "machine",
+    "diagnostic",
+]
+"""What a record is about.
+
+    score        what the model can do
+    generation   how it writes when it is left to write; `responses` holds the text
+    check        a health check: 1 passed, 0 broken
+    compression  what its tokenizer does
+    reference    the same of another tokenizer
+    speed        how fast it runs here
+    memory       what it takes here
+    machine      what this machine could do at best, without the model
+    diagnostic   what it is like inside
+"""
 Axis = Literal["tokens", "step"]
+HEALTH = "health"
+"""The task that all health checks are recorded under."""
 
 # ------------------------------------------------------------------ what is measured
 
@@ -54,10 +81,13 @@ class Record:
     weight: float = 1.0
     cluster: str = ""
     """Items that are not independent share a cluster (passage, paradigm, prompt)."""
-    better: Better = "higher"
+    direction: Direction = "higher"
     unit: str = ""
     group: str = ""
     """The group the suite named when it asked for this task (``mmlu``, ``blimp``), if any."""
+    kind: Kind = "score"
+    exact: bool = False
+    """True for what is counted whole, and not sampled: such a number has no error."""
     doc_hash: str = ""
     prompt_hash: str = ""
     responses: str = ""
@@ -76,7 +106,7 @@ class Aggregate:
     value: float
     se: float | None
     n: int | None = None
-    better: Better = "higher"
+    direction: Direction = "higher"
     unit: str = ""
     group: str = ""
 
@@ -89,6 +119,10 @@ class Skipped:
     reason: str
     missing: bool = True
     """True: the run is incomplete without it. False: it does not apply to this checkpoint."""
+    group: str = ""
+    """The group that the suite named when it asked for this task, if any."""
+    unsound: bool = False
+    """True if it was not measured because the weights are not finite numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,94 +210,6 @@ class Suite(Strict):
         return self
 
 
-class Rule(Strict):
-    """One thing that must hold: a measure (``task/metric``, globs allowed) and exactly one word."""
-
-    measure: str
-    at_least: float | None = None
-    at_most: float | None = None
-    not_worse_by: float | None = Field(default=None, ge=0)
-    better_by: float | None = Field(default=None, ge=0)
-    call: str | None = None
-    """``module:function``, called with the Comparison; returns a Finding."""
-    watch: bool = False
-    """Say what the rule finds, but let it close no gate: for tasks that decide nothing yet."""
-    why: str = ""
-
-    @property
-    def word(self) -> str:
-        """The one word given."""
-        return next(word for word in _WORDS if getattr(self, word) is not None)
-
-    @model_validator(mode="after")
-    def _exactly_one_word(self) -> Rule:
-        given = [word for word in _WORDS if getattr(self, word) is not None]
-        if len(given) != 1:
-            found = ", ".join(given) or "none"
-            raise ValueError(f"a rule needs exactly one of {', '.join(_WORDS)}; found {found}")
-        return self
-
-
-_WORDS = ("at_least", "at_most", "not_worse_by", "better_by", "call")
-_ALLOWED = {
-    "guards": _WORDS,
-    "floors": ("at_least", "at_most", "call"),
-    "keeps": ("not_worse_by", "call"),
-    "teaches": ("better_by", "call"),
-}
-"""The parts of a gate in the order they are judged, and the words that each may use."""
-
-
-class Gate(Strict):
-    """What a checkpoint must satisfy before training may go on: what its phase is for.
-
-    A part of one rule may be written without its dash.
-    """
-
-    name: str
-    description: str = ""
-    confidence: float = Field(default=0.95, gt=0.5, lt=1)
-    """Level of every one-sided bound."""
-    unclear: Literal["block", "allow"] = "block"
-    """Whether a finding that cannot be decided keeps the gate closed."""
-    family: Literal["holm", "none"] = "holm"
-    """Whether a fail is held to the number of rules (Holm), or each rule stands for itself."""
-    teaches: list[Rule] = Field(default_factory=list)
-    """What the phase must have improved: ``better_by``."""
-    keeps: list[Rule] = Field(default_factory=list)
-    """What it may not have cost: ``not_worse_by``."""
-    floors: list[Rule] = Field(default_factory=list)
-    """What no checkpoint may fall below, or rise above: ``at_least``, ``at_most``."""
-    guards: list[Rule] = Field(default_factory=list)
-    """Health, tokenizer, throughput, memory: any word."""
-
-    @property
-    def parts(self) -> dict[str, list[Rule]]:
-        """The rules by part, in the order they are judged."""
-        return {part: getattr(self, part) for part in _ALLOWED}
-
-    @property
-    def rules(self) -> list[Rule]:
-        """All rules, in the order they are judged."""
-        return [rule for rules in self.parts.values() for rule in rules]
-
-    @field_validator("teaches", "keeps", "floors", "guards", mode="before")
-    @classmethod
-    def _one_rule_needs_no_list(cls, raw: Any) -> Any:
-        return [raw] if isinstance(raw, dict) else raw
-
-    @model_validator(mode="after")
-    def _parts_use_their_words(self) -> Gate:
-        if not self.rules:
-            raise ValueError(f"a gate needs a rule in one of {', '.join(_ALLOWED)}")
-        for part, rules in self.parts.items():
-            for rule in rules:
-                if rule.word not in _ALLOWED[part]:
-                    asked = " or ".join(_ALLOWED[part])
-                    raise ValueError(f"{part}: {rule.measure} says {rule.word}, not {asked}")
-        return self
-
-
 # ------------------------------------------------------------------ what is found
 
 
@@ -317,13 +263,41 @@ class Estimate:
         return max(0.0, counted - 1)
 
 
+class NoteCode(StrEnum):
+    """What limits a comparison."""
+
+    MISSING = "missing"
+    """One side was not measured, or its value is not a finite number."""
+    OTHER_DOCUMENTS = "other documents"
+    """The two runs asked different questions."""
+    OTHER_PROMPTS = "other prompts"
+    """They asked the same questions in another form."""
+    MEAN_ONLY = "mean only"
+    """Of one side only a mean was published."""
+    SHARED_ITEMS = "shared items"
+    """One run holds items that the other lacks: the shared ones are compared."""
+    TOO_FEW_UNCHANGED = "too few unchanged"
+    """No item changed, but there are too few to exclude that some would."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A limit of a comparison: the code decides, the text is for the reader."""
+
+    code: NoteCode
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """One measure of the candidate, beside the baseline's where there is one."""
 
     task: str
     metric: str
-    better: Better
+    direction: Direction
     unit: str
     group: str
     """The group this task belongs to; for the pooled row of a group itself, equal to `task`."""
@@ -337,64 +311,13 @@ class Comparison:
     """Two-sided 95% interval of the delta."""
     p: float | None
     """Two-sided p-value of delta = 0."""
-    note: str = ""
+    note: Note | None = None
     """Why it is unpaired, or what is missing."""
+    kind: Kind = "score"
+    exact: bool = False
+    """True for what is counted whole: it has no error."""
 
     @property
     def measure(self) -> str:
         """``task/metric``, the name that gate rules use."""
         return f"{self.task}/{self.metric}"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one rule says of one measure."""
-
-    measure: str
-    rule: str
-    """The rule in words, as ``not_worse_by 0.02``."""
-    state: State
-    observed: Estimate | None
-    """The estimate that was judged: the delta, or the candidate's own score."""
-    bound: float | None
-    """The confidence bound that was held against the rule."""
-    n_needed: int | None
-    """Items that would decide an unclear finding, if the observed value were the true one."""
-    sentence: str
-    why: str = ""
-    part: str = ""
-    """The part of the gate that the rule stands in: teaches, keeps, floors or guards."""
-    p_fail: float | None = None
-    """One-sided p-value of what the rule asks; None where nothing was tested."""
-
-
-@dataclass(frozen=True, slots=True)
-class Acceptance:
-    """A person's decision to go on in spite of a verdict."""
-
-    reason: str
-    when: str
-    """ISO 8601, UTC."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The gate's answer with its reasons."""
-
-    gate: str
-    run: str
-    baseline: str
-    state: State
-    findings: Sequence[Finding]
-    digests: Mapping[str, str] = field(default_factory=dict)
-    """sha256 of gate, suite, both checkpoints, and the records of every run it rests on."""
-    history: Sequence[str] = ()
-    """Runs that the checkpoint noise was measured on."""
-    means: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """What a run that is a mean of several is made of, by its id."""
-    accepted: Acceptance | None = None
-
-    @property
-    def opens(self) -> bool:
-        """True if training may go on."""
-        return self.state == "pass" or self.accepted is not None

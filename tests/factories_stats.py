@@ -14,6 +14,21 @@ from pyr.store import Results
 from pyr.store.table import records_frame, to_table
 
 
+def facts_of(task: str, metric: str = "", unit: str = "") -> dict[str, Any]:
+    """`kind` and `exact`, as the probe that writes such a record states them."""
+    if task == "health" or unit == "check":
+        return {"kind": "check", "exact": True}
+    if task.startswith("tokenizer:"):
+        return {"kind": "reference" if "@" in metric else "compression", "exact": False}
+    if task == "throughput":
+        kinds = {"peak_memory": "memory", "matrix_peak": "machine", "memory_bandwidth": "machine"}
+        return {"kind": kinds.get(metric, "speed"), "exact": unit == "bytes"}
+    if task == "condition":
+        return {"kind": "diagnostic", "exact": unit == "directions"}
+    kind = "generation" if task.startswith("samples") else "score"
+    return {"kind": kind, "exact": unit == "bytes"}
+
+
 def a_run(name: str = "run", **changes: Any) -> Run:
     checkpoint = Checkpoint(path=name, name=name, digest=f"digest of {name}", format="safetensors")
     whole = Run(
@@ -48,13 +63,14 @@ def records(
             "value": np.asarray(values, dtype=float),
             "weight": np.ones(n) if weights is None else np.asarray(weights, dtype=float),
             "cluster": [""] * n if clusters is None else [str(c) for c in clusters],
-            "better": "higher",
+            "direction": "higher",
             "unit": "",
             "group": "",
             "doc_hash": "",
             "prompt_hash": "",
             "responses": "",
             "probe": "harness",
+            **facts_of(task, metric, str(columns.get("unit", ""))),
         }
     )
     return frame.assign(**columns)

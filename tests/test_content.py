@@ -6,7 +6,8 @@ import pytest
 
 from pyr import content
 from pyr.errors import ContentError
-from pyr.schema import Gate, Suite
+from pyr.gate.spec import Gate
+from pyr.schema import Suite
 
 SUITES = sorted(content.path("evals/suites").glob("*.yaml"))
 GATES = sorted(content.path("evals/gates").glob("*.yaml"))

@@ -19,8 +19,9 @@ from pyr.errors import UsageError
 from pyr.evaluate import Conditions, suite_digest
 from pyr.gate import judge
 from pyr.gate.bisect import bisect, narrowed, read_rule
+from pyr.gate.spec import Finding, Rule
 from pyr.report.outline import title
-from pyr.schema import Axis, Checkpoint, Finding, Rule, Run, Suite
+from pyr.schema import Axis, Checkpoint, Run, Suite
 from pyr.store import Store
 
 

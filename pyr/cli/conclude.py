@@ -14,9 +14,10 @@ from pyr.compare import average, averaged, lineage, training
 from pyr.errors import StoreError
 from pyr.files import write
 from pyr.gate import as_json, assess, read_verdict, still_accepted
+from pyr.gate.spec import Gate, Verdict
 from pyr.report import outline, page, terminal, text
 from pyr.report.forgetting import relatives
-from pyr.schema import Gate, Run, State, Verdict
+from pyr.schema import Run, State
 from pyr.store import Results, Store
 
 

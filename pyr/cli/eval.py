@@ -17,7 +17,8 @@ from pyr.engines.resident import Resident
 from pyr.errors import DataMissing, UsageError
 from pyr.evaluate import Conditions, evaluate
 from pyr.gate import read_verdict
-from pyr.schema import Checkpoint, Gate, Run, Suite
+from pyr.gate.spec import Gate
+from pyr.schema import Checkpoint, Run, Suite
 from pyr.store import Store
 
 

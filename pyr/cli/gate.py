@@ -16,7 +16,8 @@ from pyr.compare import trail
 from pyr.errors import StoreError, UsageError
 from pyr.gate import accept, as_json, read_verdict, verify
 from pyr.gate.power import Check, Resolution, check, from_history, from_limits, remedy
-from pyr.schema import Gate, State, Suite
+from pyr.gate.spec import Gate
+from pyr.schema import State, Suite
 from pyr.store import Store
 
 

@@ -12,7 +12,8 @@ from pyr.cli.conclude import Conclusion, conclude, history_of, write_aside
 from pyr.cli.eval import local_mirror, measure
 from pyr.cli.progress import note
 from pyr.evaluate import Conditions
-from pyr.schema import Gate, Run
+from pyr.gate.spec import Gate
+from pyr.schema import Run
 from pyr.store import Store
 from pyr.training import course_page, curriculum, recipe
 from pyr.training.course import collect

@@ -17,7 +17,7 @@ items, asked the same way.
 
 from pyr.compare.averages import average, average_of, averaged
 from pyr.compare.chance import chances
-from pyr.compare.differences import OTHER_DOCUMENTS, OTHER_PROMPTS, compare
+from pyr.compare.differences import compare
 from pyr.compare.limits import (
     Interval,
     interval,
@@ -26,7 +26,7 @@ from pyr.compare.limits import (
     one_sided_p,
     reach,
 )
-from pyr.compare.measures import COUNTED, estimate
+from pyr.compare.measures import estimate
 from pyr.compare.noise import lineage, trail, training, with_noise
 from pyr.compare.reliability import (
     ABOVE_CHANCE,
@@ -41,9 +41,6 @@ from pyr.compare.statistics import benjamini_hochberg, holm
 __all__ = [
     "ABOVE_CHANCE",
     "above_chance",
-    "COUNTED",
-    "OTHER_DOCUMENTS",
-    "OTHER_PROMPTS",
     "Interval",
     "Mark",
     "Reliability",

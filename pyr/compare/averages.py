@@ -95,7 +95,7 @@ def _records(runs: Sequence[Results]) -> pd.DataFrame:
     )
     worst = stacked.loc[by_item["value"].idxmin()].set_index(_KEY)
     found = runs[-1].records.set_index(_KEY)
-    check = found["unit"] == "check"
+    check = found["kind"] == "check"
     mean = (sums["total"] / sums["weight"]).where(sums["weight"] > 0, sums["value"])
     found["value"] = mean.where(~check, sums["value"]).reindex(found.index)
     found["weight"] = (sums["weight"] / len(runs)).reindex(found.index)

@@ -10,13 +10,8 @@ import numpy as np
 from pyr.compare.limits import interval, mcnemar, p_value
 from pyr.compare.measures import Items, Measured, Measures, estimated, measures, with_shares
 from pyr.compare.statistics import ENOUGH_ALIKE, ENOUGH_SAME, Codes, graded, ratio, shares, spread
-from pyr.schema import Comparison, Estimate
+from pyr.schema import Comparison, Estimate, Note, NoteCode
 from pyr.store import Results
-
-OTHER_PROMPTS = "the prompts differ"
-"""Opens the note of a comparison that could not be paired because the prompts were not the same."""
-OTHER_DOCUMENTS = "the documents differ"
-"""The same, where not even the questions were the same."""
 
 _FEW_CHANGED = 50
 """Below so many changed answers the p-value is McNemar's exact one."""
@@ -26,7 +21,7 @@ class _Difference(NamedTuple):
     delta: Estimate | None = None
     paired: bool = False
     p: float | None = None
-    note: str = ""
+    note: Note | None = None
 
 
 def compare(candidate: Results, baseline: Results | None) -> list[Comparison]:
@@ -59,7 +54,7 @@ def _row(
     return Comparison(
         task=task,
         metric=metric,
-        better=known.better,
+        direction=known.direction,
         unit=known.unit,
         group=known.group,
         candidate=here.estimate if here else None,
@@ -70,6 +65,8 @@ def _row(
         high=limits.high if limits else None,
         p=found.p,
         note=found.note,
+        kind=known.kind,
+        exact=known.exact,
     )
 
 
@@ -83,24 +80,26 @@ def _difference(
     """
     gaps = [_gap("candidate", here), "" if alone else _gap("baseline", there)]
     if here is None or there is None or any(gaps):
-        return _Difference(note="; ".join(gap for gap in gaps if gap))
+        text = "; ".join(filter(None, gaps))
+        return _Difference(note=Note(NoteCode.MISSING, text) if text else None)
     if here.items is None or there.items is None:
-        return _unpaired(here, there, "unpaired: only a mean was published")
+        note = Note(NoteCode.MEAN_ONLY, "unpaired: only a mean was published")
+        return _unpaired(here, there, note)
     _, mine, theirs = np.intersect1d(
         here.items.keys, there.items.keys, assume_unique=True, return_indices=True
     )
     ours, others = here.items.take(mine), there.items.take(theirs)
-    obstacle = _asked_differently(ours, others)
-    if obstacle:
-        return _unpaired(here, there, obstacle)
-    found = _paired(ours, others, census=here.census, same=same)
+    differently = _asked_differently(ours, others)
+    if differently is not None:
+        return _unpaired(here, there, differently)
+    found = _paired(ours, others, census=here.exact, same=same)
     if len(mine) == len(here.items.keys) == len(there.items.keys):
         return found
-    note = (
+    text = (
         f"paired on the {len(mine)} items that both runs hold, of the candidate's "
         f"{len(here.items.keys)} and the baseline's {len(there.items.keys)}"
     )
-    return found._replace(note=note)
+    return found._replace(note=Note(NoteCode.SHARED_ITEMS, text))
 
 
 def _gap(who: str, measured: Measured | None) -> str:
@@ -109,19 +108,20 @@ def _gap(who: str, measured: Measured | None) -> str:
     return f"{who}: {measured.fault}" if measured.fault else ""
 
 
-def _asked_differently(ours: Items, others: Items) -> str:
-    """Why items of the same number are not pairs, or an empty string."""
+def _asked_differently(ours: Items, others: Items) -> Note | None:
+    """Why items of the same number are not pairs; None if they are."""
     total = len(ours.keys)
     if total == 0:
-        return f"{OTHER_DOCUMENTS}: no item is in both runs; unpaired"
-    for said, here, there in (
-        (OTHER_DOCUMENTS, ours.documents, others.documents),
-        (OTHER_PROMPTS, ours.prompts, others.prompts),
+        text = "the documents differ: no item is in both runs; unpaired"
+        return Note(NoteCode.OTHER_DOCUMENTS, text)
+    for code, what, here, there in (
+        (NoteCode.OTHER_DOCUMENTS, "documents", ours.documents, others.documents),
+        (NoteCode.OTHER_PROMPTS, "prompts", ours.prompts, others.prompts),
     ):
         differing = int(((here != there) & (here >= 0) & (there >= 0)).sum())
         if differing:
-            return f"{said} for {differing} of {total} items; unpaired"
-    return ""
+            return Note(code, f"the {what} differ for {differing} of {total} items; unpaired")
+    return None
 
 
 def _paired(ours: Items, others: Items, *, census: bool, same: bool) -> _Difference:
@@ -140,8 +140,8 @@ def _paired(ours: Items, others: Items, *, census: bool, same: bool) -> _Differe
         delta = dataclasses.replace(delta, se=float(np.inf))
         together = error.clusters < len(changes)
         n = f"{len(changes)} in {error.clusters} clusters" if together else f"{len(changes)}"
-        note = f"no item changed, but {n} are too few to exclude that some would"
-        return _Difference(delta, True, 1.0, note)
+        text = f"no item changed, but {n} are too few to exclude that some would"
+        return _Difference(delta, True, 1.0, Note(NoteCode.TOO_FEW_UNCHANGED, text))
     else:
         delta = dataclasses.replace(delta, scale=float(np.std(others.values)))
     p = p_value(delta)
@@ -186,13 +186,14 @@ def _plain(items: Items) -> bool:
     return bool(np.isin(items.values, (0, 1)).all() and np.ptp(items.weights) == 0)
 
 
-def _unpaired(here: Measured, there: Measured, note: str) -> _Difference:
+def _unpaired(here: Measured, there: Measured, note: Note) -> _Difference:
     """Independent samples: variances add, degrees of freedom by Welch 1947, rounded down."""
     ours, theirs = here.estimate, there.estimate
     assert ours is not None and theirs is not None
     se = float(np.hypot(ours.se, theirs.se))
     if not np.isfinite(se):
-        note += "; without a standard error there is no interval"
+        text = f"{note.text}; without a standard error there is no interval"
+        note = Note(note.code, text)
     known = [one for one in (ours, theirs) if one.freedom and 0 < one.se < np.inf]
     freedom = sum((one.se / se) ** 4 / one.freedom for one in known)
     clusters = int(1 / freedom) + 1 if freedom and np.isfinite(se) else 0

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pyr.compare.differences import compare
-from pyr.compare.measures import COUNTED
 from pyr.compare.noise import with_noise
 from pyr.schema import Comparison
 from pyr.store import Results
@@ -40,7 +39,7 @@ def jitter(
     found: dict[str, dict[str, float]] = {}
     for name, variant in variants.items():
         for row in compare(variant, reference):
-            if row.delta is not None and row.unit not in COUNTED:
+            if row.delta is not None and not row.exact:
                 found.setdefault(row.measure, {})[name] = abs(row.delta.value)
     widths = _widths(neighbours)
     return [
@@ -79,7 +78,7 @@ def _widths(runs: Sequence[Results]) -> dict[str, _Width]:
 
 
 def _width(row: Comparison) -> Iterator[_Width]:
-    if row.low is not None and row.high is not None and row.unit not in COUNTED:
+    if row.low is not None and row.high is not None and not row.exact:
         if math.isfinite(row.high):
             noise = row.delta.noise if row.delta else None
             yield _Width((row.high - row.low) / 2, noise.checkpoints if noise else 0)

@@ -14,7 +14,7 @@ import pandas as pd
 from pyr.compare.limits import half_width
 from pyr.compare.statistics import Codes, Floats, Spread, graded, ratio, shares, spread
 from pyr.errors import MeasureError
-from pyr.schema import Better, Estimate, Shares
+from pyr.schema import Direction, Estimate, Kind, Shares
 from pyr.store import Results
 
 
@@ -52,18 +52,16 @@ class Items:
 class Measured:
     """What one run says of one measure; `items` is None for a published mean."""
 
-    better: Better
+    direction: Direction
     unit: str
     group: str
+    kind: Kind = "score"
+    exact: bool = False
+    """Health checks and bytes are counted, not sampled, so that there is no error."""
     estimate: Estimate | None = None
     items: Items | None = None
     fault: str = ""
     """Why there is no estimate."""
-
-    @property
-    def census(self) -> bool:
-        """Health checks and bytes are counted, not sampled, so that there is no error."""
-        return self.unit in COUNTED
 
 
 _USED = [
@@ -73,16 +71,15 @@ _USED = [
     "value",
     "weight",
     "cluster",
-    "better",
+    "direction",
     "unit",
     "group",
     "doc_hash",
     "prompt_hash",
     "responses",
+    "kind",
+    "exact",
 ]
-
-COUNTED = ("check", "bytes", "directions")
-"""Units of what is counted whole."""
 
 Measures = dict[tuple[str, str], Measured]
 """By task (or group) and metric."""
@@ -92,7 +89,7 @@ def estimate(records: pd.DataFrame) -> Estimate:
     """The score of one measure's records: weighted mean, and its clustered standard error.
 
     records: rows of one task and metric. Records without a cluster are each their own. `se` is
-    infinite for one item or one cluster, and 0 for health checks (unit ``check``): a census.
+    infinite for one item or one cluster, and 0 for what is exact: a census.
     Raises MeasureError if there are no records, or naming the item that is not a finite number.
     """
     if records.empty:
@@ -150,7 +147,7 @@ def _slices(
 
 def _published(aggregates: pd.DataFrame) -> Iterator[tuple[tuple[str, str], Measured]]:
     for row in aggregates.to_dict("records"):
-        measured = Measured(row["better"], row["unit"], row["group"])
+        measured = Measured(row["direction"], row["unit"], row["group"])
         n = 0 if pd.isna(row["n"]) else int(row["n"])
         # A published error of 0 says only that all items agreed.
         se = row["se"] if not pd.isna(row["se"]) and 0 < row["se"] < np.inf else np.inf
@@ -215,8 +212,10 @@ def _sampled(records: pd.DataFrame, asked: Mapping[str, Sequence[int]]) -> Float
 
 
 def _measure(records: pd.DataFrame, rows: npt.NDArray[np.intp], items: Items) -> Measured:
-    better, unit, group = (str(records[name].iat[rows[0]]) for name in ("better", "unit", "group"))
-    measured = Measured(cast(Better, better), unit, group)
+    first = records.iloc[rows[0]]
+    measured = Measured(
+        first["direction"], first["unit"], str(first["group"]), first["kind"], bool(first["exact"])
+    )
     _refuse_twins(records, rows, items)
     broken = ~(np.isfinite(items.values) & np.isfinite(items.weights) & (items.weights >= 0))
     if broken.any():
@@ -225,7 +224,7 @@ def _measure(records: pd.DataFrame, rows: npt.NDArray[np.intp], items: Items) ->
         return dataclasses.replace(measured, fault=fault)
     if not items.weights.any():
         return dataclasses.replace(measured, fault="all weights are zero")
-    return dataclasses.replace(measured, estimate=_score(items, measured.census), items=items)
+    return dataclasses.replace(measured, estimate=_score(items, measured.exact), items=items)
 
 
 def _score(items: Items, census: bool) -> Estimate:

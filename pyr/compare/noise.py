@@ -17,7 +17,6 @@ from scipy import stats
 from pyr.compare.averages import averaged
 from pyr.compare.differences import compare
 from pyr.compare.limits import interval, p_value
-from pyr.compare.measures import COUNTED
 from pyr.schema import Axis, Checkpoint, Comparison, Estimate, Noise, Run
 from pyr.store import Results
 
@@ -158,7 +157,7 @@ def _noises(runs: Sequence[Results]) -> dict[str, Noise]:
     for number, (later, earlier) in enumerate(pairs):
         for row in compare(later, earlier):
             # A gap ends the way: what is needed is an unbroken one up to the candidate.
-            if row.unit in COUNTED or row.delta is None:
+            if row.exact or row.delta is None:
                 continue
             step = row.delta
             if step.value == 0 and not np.isfinite(step.se):
@@ -169,7 +168,7 @@ def _noises(runs: Sequence[Results]) -> dict[str, Noise]:
             way = steps.setdefault(row.measure, [])
             if len(way) == number:
                 way.append(step)
-                signs[row.measure] = 1.0 if row.better == "higher" else -1.0
+                signs[row.measure] = 1.0 if row.direction == "higher" else -1.0
     whole = len(runs) - 1
     found = {
         name: _before_a_fall(places, way, signs[name])

@@ -18,9 +18,8 @@ import numpy as np
 from scipy import stats
 
 from pyr.compare.differences import compare
-from pyr.compare.measures import COUNTED
 from pyr.compare.noise import FEWEST, MOST, fallen
-from pyr.schema import Better, Estimate
+from pyr.schema import Direction, Estimate
 from pyr.store import Results
 
 Mark = Literal["at chance", "no trend", "noise"]
@@ -58,7 +57,7 @@ class Reliability:
     """Range over the training / standard deviation about a line through the last checkpoints."""
     noise_gives: float | None
     """What that is for noise alone, in all but one case of twenty."""
-    better: Better = "higher"
+    direction: Direction = "higher"
     fell: bool = False
     """The newest score lies far below where the checkpoints before it lead (`noise.fallen`)."""
 
@@ -87,22 +86,22 @@ class Reliability:
         kept; how it shakes is in the interval. Nor is one of what is not guessed: bits per byte.
         """
         flat = {"no trend", "noise"} <= set(self.marks)
-        guessed = self.above_chance is None and self.better == "higher"
+        guessed = self.above_chance is None and self.direction == "higher"
         return "at chance" in self.marks or (flat and guessed)
 
 
 def reliability(
-    newest: Estimate, way: Way, *, better: Better, chance: float | None = None
+    newest: Estimate, way: Way, *, direction: Direction, chance: float | None = None
 ) -> Reliability:
     """The reliability of a measure whose newest score is `newest`.
 
     way: its scores over the training; fewer than five checkpoints say nothing of trend or noise.
     """
-    above = above_chance(newest, chance, better=better)
+    above = above_chance(newest, chance, direction=direction)
     known = len(way.values)
     if known < FEWEST:
-        return Reliability(known, above, None, None, None, better)
-    sign = 1.0 if better == "higher" else -1.0
+        return Reliability(known, above, None, None, None, direction)
+    sign = 1.0 if direction == "higher" else -1.0
     trend, noise = 0.0, 0.0
     spread = float(np.ptp(way.values))
     if spread > 0:
@@ -110,12 +109,12 @@ def reliability(
         noise = _noise(way.last(MOST))
     ratio = spread / noise if noise > 0 else math.inf if spread > 0 else 0.0
     fell = fallen(way.places, [sign * value for value in way.values])
-    return Reliability(known, above, trend, ratio, _noise_gives(known), better, fell)
+    return Reliability(known, above, trend, ratio, _noise_gives(known), direction, fell)
 
 
-def above_chance(score: Estimate, chance: float | None, *, better: Better) -> float | None:
+def above_chance(score: Estimate, chance: float | None, *, direction: Direction) -> float | None:
     """Standard errors that a score lies above guessing; None where that means nothing."""
-    if chance is None or better != "higher" or not math.isfinite(score.se):
+    if chance is None or direction != "higher" or not math.isfinite(score.se):
         return None
     gap = score.value - chance
     return gap / score.se if score.se > 0 else math.copysign(math.inf, gap)
@@ -154,11 +153,11 @@ def reliabilities(
                 ways.setdefault(row.measure, []).append((float(place), row.candidate.value))
     found = {}
     for row in compare(candidate, None):
-        if row.candidate is None or row.unit in COUNTED:
+        if row.candidate is None or row.exact:
             continue
         points = sorted(ways.get(row.measure, []))
         way = Way(tuple(x for x, _ in points), tuple(value for _, value in points))
         found[row.measure] = reliability(
-            row.candidate, way, better=row.better, chance=chances.get(row.measure)
+            row.candidate, way, direction=row.direction, chance=chances.get(row.measure)
         )
     return found

@@ -5,7 +5,7 @@ the *guards* of health and cost. A rule names measures (``task/metric``, globs a
 ``*`` also crosses a slash) and what must hold of each. A group's pooled row is a measure like any
 other: ``blimp/acc``. Every rule is a half line of allowed values, and a finding is three-valued:
 
-    word            of               allowed                    (better: higher)
+    word            of               allowed                    (direction: higher)
     at_least x      the score        score >= x
     at_most x       the score        score <= x
     not_worse_by m  the difference   delta >= -m                a drop of m itself is allowed
@@ -16,9 +16,10 @@ other: ``blimp/acc``. Every rule is a half line of allowed values, and a finding
     unclear  neither, or something stands in the way: a score that is missing, partial, not finite,
              at chance or of one item, a run that was broken off, other documents, prompts or suites
 
-For ``better: lower`` the last two are mirrored. A broken health check fails whatever else is
+For ``direction: lower`` the last two are mirrored. A broken health check fails whatever else is
 missing.
 
+    spec.py        the files that people write, and what a gate answers
     assess.py      two runs -> comparisons, noise, verdict: the way of every verb but bisect
     verdict.py     the rules on the bench: what they match, the findings, the verdict
     obstacles.py   what keeps a rule from being judged, or from passing

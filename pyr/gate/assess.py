@@ -9,8 +9,9 @@ import pandas as pd
 
 from pyr.compare import average_of, chances, compare, reliabilities, trail, with_noise
 from pyr.gate.health import with_health
+from pyr.gate.spec import Gate, Verdict
 from pyr.gate.verdict import judge
-from pyr.schema import Comparison, Gate, Verdict
+from pyr.schema import Comparison
 from pyr.store import Results
 
 

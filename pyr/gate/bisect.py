@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from pyr.errors import UsageError
-from pyr.schema import Finding, Gate, ProbeSpec, Rule, State, Suite
+from pyr.gate.spec import Finding, Gate, Rule
+from pyr.schema import ProbeSpec, State, Suite
 from pyr.store import Results
 
 

@@ -16,7 +16,7 @@ from scipy import special
 
 from pyr.compare import holm
 from pyr.gate import sentences
-from pyr.schema import Finding
+from pyr.gate.spec import Finding
 
 
 def corrected(findings: Sequence[Finding], alpha: float) -> list[Finding]:
@@ -42,5 +42,5 @@ def _demoted(finding: Finding, alpha: float, count: int) -> Finding:
         seen, asked = special.ndtri([finding.p_fail, alpha / count])
         needed = math.ceil(finding.observed.n * (asked / seen) ** 2)
         said = sentences.items_needed(needed)
-    sentence = sentences.one_of_many(finding.sentence, count, said)
-    return dataclasses.replace(finding, state="unclear", n_needed=needed, sentence=sentence)
+    remarks = (*finding.remarks, sentences.one_of_many(count, said))
+    return dataclasses.replace(finding, state="unclear", n_needed=needed, remarks=remarks)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pyr.schema import Gate, Rule, Run
+from pyr.gate.spec import Gate, Rule
+from pyr.schema import HEALTH, Run
 
 
 def with_health(gate: Gate, run: Run) -> Gate:
@@ -10,8 +11,8 @@ def with_health(gate: Gate, run: Run) -> Gate:
 
     An imported run has no health records, and nothing to be said of them.
     """
-    named = any(rule.measure.startswith("health/") for rule in gate.rules)
+    named = any(rule.task == HEALTH for rule in gate.rules)
     if named or run.checkpoint.format == "imported":
         return gate
-    health = Rule(measure="health/*", at_least=1, why="a broken checkpoint has no scores")
+    health = Rule(measure=f"{HEALTH}/*", at_least=1, why="a broken checkpoint has no scores")
     return gate.model_copy(update={"guards": [health, *gate.guards]})

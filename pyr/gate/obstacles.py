@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from pyr.compare import COUNTED, OTHER_DOCUMENTS, OTHER_PROMPTS, Reliability, interval
+from pyr.compare import Reliability, interval
 from pyr.gate.rules import is_census, is_relative
-from pyr.schema import Comparison, Gate, Rule
+from pyr.gate.spec import Gate, Rule
+from pyr.schema import Comparison, NoteCode
 from pyr.store import Results
 
 FEWEST_ALIKE = 5
@@ -33,7 +34,7 @@ class Bench:
 
 def skipped(bench: Bench, rule: Rule) -> dict[str, str]:
     """The tasks that the rule asks for and the candidate's suite could not measure, and why."""
-    asked = rule.measure.rpartition("/")[0]
+    asked = rule.task
     return {
         skip.what: skip.reason
         for skip in bench.candidate.run.skipped
@@ -47,12 +48,12 @@ def obstacle(bench: Bench, rule: Rule, row: Comparison) -> str:
     if missing:
         return missing
     if row.candidate is None:
-        return row.note
+        return str(row.note)
     if not bench.candidate.run.finished:
         return f"run {bench.candidate.run.id} is not finished"
-    if row.unit not in COUNTED and row.candidate.n == 1:
+    if not row.exact and row.candidate.n == 1:
         return "a single item says nothing of its own error"
-    if row.unit not in COUNTED and row.baseline is not None:
+    if not row.exact and row.baseline is not None:
         n = bench.asked.get(row.task, (row.baseline.n, 0))[0]
         if 0 < row.candidate.n < n:
             whose = "" if row.task in bench.asked else "baseline's "
@@ -67,8 +68,8 @@ def bar_to_pass(bench: Bench, rule: Rule, row: Comparison) -> str:
     """
     if not is_relative(rule) or bench.baseline is None:
         return ""
-    if OTHER_PROMPTS in row.note:
-        return row.note
+    if row.note is not None and row.note.code is NoteCode.OTHER_PROMPTS:
+        return row.note.text
     if bench.candidate.run.suite_digest != bench.baseline.run.suite_digest:
         return "the suites differ"
     if rule.not_worse_by is None:
@@ -81,23 +82,25 @@ def _skipped_of(bench: Bench, row: Comparison) -> str:
     for skip in bench.candidate.run.skipped:
         if skip.what == row.task:
             return f"{skip.what} was skipped: {skip.reason}"
-        # lm-eval names the tasks of a group after it; a skipped one left no record that says so.
-        if row.task == row.group and skip.missing and skip.what.startswith(f"{row.task}_"):
+        if row.task == row.group == skip.group and skip.missing:
             return f"{skip.what} of {row.group} was skipped: {skip.reason}"
     return ""
 
 
 def _unfair(bench: Bench, row: Comparison) -> str:
     """Why the difference from the baseline cannot be judged, or an empty string."""
+    if row.direction == "none":
+        return "it only describes: neither side is the better one"
     if bench.baseline is None:
         return "there is no baseline to compare with"
     if not bench.baseline.run.finished:
         return f"the baseline {bench.baseline.run.id} is not finished"
     partial = row.paired and row.delta and row.candidate and row.delta.n < row.candidate.n
     unknown = row.paired and row.note and row.delta and not math.isfinite(row.delta.se)
-    if row.delta is None or OTHER_DOCUMENTS in row.note or partial or unknown:
-        return row.note
-    if OTHER_PROMPTS in row.note and _suites_differ(bench):
+    code = row.note.code if row.note is not None else None
+    if row.delta is None or code is NoteCode.OTHER_DOCUMENTS or partial or unknown:
+        return str(row.note)
+    if code is NoteCode.OTHER_PROMPTS and _suites_differ(bench):
         return f"{row.note}, and so do the suites"
     return ""
 
@@ -111,7 +114,7 @@ def _suites_differ(bench: Bench) -> bool:
 def _alike(rule: Rule, row: Comparison) -> str:
     """Whether there are too few items to take their agreement for certainty."""
     observed = row.delta if is_relative(rule) else row.candidate
-    if observed is None or row.unit in COUNTED or not is_census(observed):
+    if observed is None or row.exact or not is_census(observed):
         return ""
     if 0 < observed.n < FEWEST_ALIKE:
         return f"{observed.n} items that are all alike say nothing of their own error"
@@ -130,7 +133,7 @@ def _unreliable(bench: Bench, row: Comparison) -> str:
 def _at_chance(bench: Bench, row: Comparison) -> str:
     """Whether the baseline scores no better than guessing: it has nothing that could be kept."""
     chance = bench.chances.get(row.measure)
-    if chance is None or row.baseline is None or row.better != "higher":
+    if chance is None or row.baseline is None or row.direction != "higher":
         return ""
     low = interval(row.baseline, bench.gate.confidence, sides=1).low
     if low > chance and math.isfinite(low):

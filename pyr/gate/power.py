@@ -15,11 +15,11 @@ from typing import Literal
 
 import numpy as np
 
-from pyr.compare import COUNTED, compare, noise_reach, reach, trail, with_noise
+from pyr.compare import compare, noise_reach, reach, trail, with_noise
 from pyr.compare.statistics import expected_effect
 from pyr.gate.rules import is_relative
-from pyr.gate.sentences import rule_in_words
-from pyr.schema import Estimate, Gate, Noise, Rule, Shares, Suite
+from pyr.gate.spec import Gate, Rule
+from pyr.schema import HEALTH, Estimate, Noise, Shares, Suite
 from pyr.store import Results
 
 POWER = 0.8
@@ -72,7 +72,7 @@ def from_history(runs: Sequence[Results]) -> dict[str, Resolution]:
     found: dict[str, list[Estimate]] = {}
     for earlier, later in zip(runs[:-1], runs[1:], strict=True):
         for row in compare(later, earlier):
-            if row.delta is None or row.unit in COUNTED or not math.isfinite(row.delta.se):
+            if row.delta is None or row.exact or not math.isfinite(row.delta.se):
                 continue
             found.setdefault(row.measure, []).append(row.delta)
     last, before = runs[-1], runs[-2]
@@ -166,7 +166,7 @@ def remedy(found: Check) -> str:
 
 def _checks(rule: Rule, known: Mapping[str, Resolution], tail: float, part: str) -> Iterator[Check]:
     matched = [name for name in known if fnmatchcase(name, rule.measure)]
-    words = rule_in_words(rule)
+    words = str(rule)
     for name in sorted(matched):
         error = known[name].error
         finest = finest_margin(error, tail)
@@ -184,7 +184,7 @@ def _checks(rule: Rule, known: Mapping[str, Resolution], tail: float, part: str)
             part=part,
             no_number=_no_number(known[name]) if bad and needed is None else "",
         )
-    if not matched and not rule.measure.startswith("health/"):
+    if not matched and rule.task != HEALTH:
         yield Check(rule.measure, words, "unknown", None, 0, None, "never measured", part)
 
 

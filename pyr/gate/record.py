@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from pyr.compare import average
 from pyr.errors import StoreError, UsageError
 from pyr.gate.assess import assess
-from pyr.schema import Acceptance, Finding, Gate, Verdict
+from pyr.gate.spec import Acceptance, Finding, Gate, Verdict
 from pyr.store import Results, Store
 
 _VERDICT = TypeAdapter(Verdict)
@@ -22,7 +22,10 @@ _INFINITE = {"Infinity": float("inf"), "-Infinity": float("-inf")}
 
 def as_json(verdict: Verdict) -> str:
     """The verdict as JSON, the same bytes for the same verdict; infinite numbers as texts."""
-    plain = _finite(dataclasses.asdict(verdict))
+    plain = _finite(_VERDICT.dump_python(verdict, exclude_none=False))
+    for finding, written in zip(verdict.findings, plain["findings"], strict=True):
+        written["sentence"] = finding.sentence
+        written["rule"] = finding.rule.model_dump(exclude_defaults=True)
     return json.dumps(plain, indent=2, sort_keys=True, allow_nan=False) + "\n"
 
 
@@ -124,7 +127,7 @@ def _numbers(finding: Finding) -> tuple[str | int | None, ...]:
 
 
 def _by_rule(verdict: Verdict) -> dict[tuple[str, str], Finding]:
-    return {(finding.measure, finding.rule): finding for finding in verdict.findings}
+    return {(finding.measure, str(finding.rule)): finding for finding in verdict.findings}
 
 
 def _finite(value: Any) -> Any:

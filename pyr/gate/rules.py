@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pyr.compare import Interval, noise_reach, reach
-from pyr.schema import Comparison, Estimate, Rule, State
+from pyr.gate.spec import Rule
+from pyr.schema import Comparison, Estimate, State
 
 MISSED = 0.2
 """The chance that so many items as are said to be needed decide nothing after all."""
@@ -35,7 +36,7 @@ def demand(rule: Rule, row: Comparison) -> Demand:
         return Demand(rule.at_most, "below", inclusive=True)
     gain = rule.better_by if rule.better_by is not None else -(rule.not_worse_by or 0)
     inclusive = rule.better_by is None
-    if row.better == "higher":
+    if row.direction == "higher":
         return Demand(gain, "above", inclusive)
     return Demand(-gain, "below", inclusive)
 

@@ -6,17 +6,10 @@ import math
 
 import pandas as pd
 
-from pyr.compare import COUNTED, Interval
+from pyr.compare import Interval
 from pyr.gate.rules import is_relative
-from pyr.schema import Comparison, Estimate, Rule, State
-
-
-def rule_in_words(rule: Rule) -> str:
-    """The rule as it was written: ``not_worse_by 0.02``."""
-    ((word, value),) = rule.model_dump(
-        exclude_none=True, exclude={"measure", "why", "watch"}
-    ).items()
-    return f"{word} {value:g}" if isinstance(value, float) else f"{word} {value}"
+from pyr.gate.spec import Rule
+from pyr.schema import Comparison, Estimate, State
 
 
 def judged(
@@ -37,14 +30,14 @@ def judged(
     """
     observed = row.delta if is_relative(rule) else row.candidate
     assert observed is not None
-    decimals = _decimals((limits.high - limits.low) / 2, _limit(rule))
+    decimals = _decimals((limits.high - limits.low) / 2, rule.value or 0.0)
     seen = f"is {_number(observed.value, decimals)}"
     if is_relative(rule):
         seen = _movement(observed.value, decimals, row.unit)
     basis = _basis(rule, row, limits, level=level, of=of, decimals=decimals)
-    gained = (observed.value > 0) == (row.better == "higher") and observed.value != 0
-    sentence = f"{row.measure} {seen} ({basis}): {_judgement(rule, state, gained=gained)}"
-    return f"{sentence}; {needed}." if needed else f"{sentence}."
+    gained = (observed.value > 0) == (row.direction == "higher") and observed.value != 0
+    statement = f"{row.measure} {seen} ({basis}): {_judgement(rule, state, gained=gained)}"
+    return f"{statement}; {needed}" if needed else statement
 
 
 def items_needed(n: int) -> str:
@@ -52,24 +45,18 @@ def items_needed(n: int) -> str:
     return f"about {_roughly(n):,} items would decide it"
 
 
-def one_of_many(sentence: str, count: int, needed: str) -> str:
-    """A finding that would fail alone, but may be chance as one of `count` that were tested."""
+def one_of_many(count: int, needed: str) -> str:
+    """Remark on a finding that would fail alone, but may be chance as one of `count` tested."""
     return (
-        f"{sentence[:-1]}, if this were the only rule; as one of {count} that may fail, it is not "
-        f"certain enough; {needed}."
+        f", if this were the only rule; as one of {count} that may fail, it is not "
+        f"certain enough; {needed}"
     )
 
 
-def watched(sentence: str, state: State) -> str:
-    """A finding of a rule that only watches."""
+def watched(state: State) -> str:
+    """Remark on a finding of a rule that only watches."""
     would = {"fail": "it would fail", "unclear": "it would be unclear", "pass": "it would pass"}
-    return f"{sentence[:-1]}; only watched, and closes no gate ({would[state]})."
-
-
-def not_judged(measure: str, reason: str) -> str:
-    """Why there is no answer."""
-    stop = "" if reason.endswith(("?", ".")) else "."
-    return f"{measure} cannot be judged: {reason}{stop}"
+    return f"; only watched, and closes no gate ({would[state]})"
 
 
 def broken(row: Comparison, failed: pd.DataFrame) -> str:
@@ -83,7 +70,7 @@ def broken(row: Comparison, failed: pd.DataFrame) -> str:
     total = row.candidate.n if row.candidate else len(named)
     return (
         f"{row.measure} is broken, {len(named)} of {total} checks failed: "
-        f"{'; '.join(named[:3] + more)}."
+        f"{'; '.join(named[:3] + more)}"
     )
 
 
@@ -95,9 +82,9 @@ def _basis(
 ) -> str:
     observed = row.delta if is_relative(rule) else row.candidate
     assert observed is not None
-    if row.unit == "check":
+    if row.kind == "check":
         return f"all {observed.n} checks" if observed.n > 1 else "1 check"
-    if row.unit in COUNTED:
+    if row.exact:
         return "counted"
     parts = []
     if math.isfinite(observed.se):
@@ -127,12 +114,6 @@ def _noises(observed: Estimate) -> str:
     return f"noise of items and of {observed.noise.checkpoints} checkpoints"
 
 
-def _limit(rule: Rule) -> float:
-    """The number that the rule names."""
-    values = (rule.not_worse_by, rule.better_by, rule.at_least, rule.at_most)
-    return next(value for value in values if value is not None)
-
-
 def _judgement(rule: Rule, state: State, *, gained: bool) -> str:
     """gained: whether what was seen is a change for the better."""
     if rule.not_worse_by is not None:
@@ -148,7 +129,7 @@ def _judgement(rule: Rule, state: State, *, gained: bool) -> str:
         inside, outside = "at most the {:g} allowed", "more than the {:g} allowed"
     truth = "the true change is" if is_relative(rule) else "the true value is"
     unclear = f"cannot tell whether {truth} {inside}"
-    return {"pass": inside, "fail": outside, "unclear": unclear}[state].format(_limit(rule))
+    return {"pass": inside, "fail": outside, "unclear": unclear}[state].format(rule.value)
 
 
 def _movement(delta: float, decimals: int | None, unit: str) -> str:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterator
 
 from pyr.gate.sequential import FIRST
-from pyr.schema import Verdict
+from pyr.gate.spec import Verdict
 from pyr.store import Results
 
 Judge = Callable[[Results], Verdict]

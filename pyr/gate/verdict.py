@@ -13,8 +13,9 @@ from pyr.compare import Reliability, average_of
 from pyr.errors import ContentError, did_you_mean
 from pyr.gate import families, rules, sentences, sequential
 from pyr.gate.obstacles import Bench, bar_to_pass, obstacle, skipped
+from pyr.gate.spec import Finding, Gate, Rule, Verdict
 from pyr.gate.stages import asked_of
-from pyr.schema import Comparison, Finding, Gate, Rule, State, Verdict
+from pyr.schema import HEALTH, Comparison, Kind, State
 from pyr.store import Results
 from pyr.store.table import records_digest
 
@@ -120,7 +121,7 @@ def _asked(bench: Bench, rule: Rule, row: Comparison) -> bool:
     if row.measure == rule.measure:
         return True
     skip = any(each.what == row.task for each in bench.candidate.run.skipped)
-    lacking = row.unit == "check" and row.candidate is None and not skip
+    lacking = row.kind == "check" and row.candidate is None and not skip
     return fnmatchcase(row.measure, rule.measure) and not (lacking and not rules.is_relative(rule))
 
 
@@ -128,16 +129,16 @@ def _watched(rule: Rule, finding: Finding) -> Finding:
     """The finding as it is, or made one that closes no gate; broken health is never watched."""
     if not rule.watch:
         return finding
-    said = sentences.watched(finding.sentence, finding.state)
-    return dataclasses.replace(finding, state="pass", sentence=said, p_fail=None)
+    remarks = (*finding.remarks, sentences.watched(finding.state))
+    return dataclasses.replace(finding, state="pass", remarks=remarks, p_fail=None)
 
 
 def _finding(bench: Bench, rule: Rule, row: Comparison) -> Finding:
-    if row.unit == "check" and row.candidate is not None and row.candidate.value < 1:
+    if row.kind == "check" and row.candidate is not None and row.candidate.value < 1:
         return _broken(bench, rule, row)
     reason = obstacle(bench, rule, row)
     if reason:
-        return _watched(rule, _unclear(rule, row.measure, reason))
+        return _watched(rule, _unclear(rule, row.measure, reason, row.kind))
     if rule.call is not None:
         return _watched(rule, _called(rule.call, row))
     return _watched(rule, _judged(bench, rule, row))
@@ -156,33 +157,36 @@ def _judged(bench: Bench, rule: Rule, row: Comparison) -> Finding:
     level = f"{100 * bench.gate.confidence:g}%"
     needed = sentences.items_needed(n) if n else needed
     of = bench.asked.get(row.task, (0, 0))[1]
-    said = sentences.judged(rule, row, limits, state, level=level, needed=needed, of=of)
-    bar = bar_to_pass(bench, rule, row)
-    if state == "pass" and bar:
-        state, said = "unclear", f"{said[:-1]}, but cannot pass as {bar}."
+    statement = sentences.judged(rule, row, limits, state, level=level, needed=needed, of=of)
+    bar = bar_to_pass(bench, rule, row) if state == "pass" else ""
+    if bar:
+        state = "unclear"
     return Finding(
         measure=row.measure,
-        rule=sentences.rule_in_words(rule),
+        rule=rule,
         state=state,
         observed=observed,
         bound=rules.deciding_limit(asked, limits, state),
         n_needed=n,
-        sentence=said,
+        statement=statement,
+        remarks=(f", but cannot pass as {bar}",) if bar else (),
         why=rule.why,
+        kind=row.kind,
         p_fail=sequential.p_fail(asked, observed, when),
     )
 
 
-def _unclear(rule: Rule, measure: str, reason: str) -> Finding:
+def _unclear(rule: Rule, measure: str, reason: str, kind: Kind = "score") -> Finding:
     return Finding(
         measure=measure,
-        rule=sentences.rule_in_words(rule),
+        rule=rule,
         state="unclear",
         observed=None,
         bound=None,
         n_needed=None,
-        sentence=sentences.not_judged(measure, reason),
+        statement=f"{measure} cannot be judged: {reason}",
         why=rule.why,
+        kind="check" if rule.task == HEALTH else kind,
     )
 
 
@@ -191,13 +195,14 @@ def _broken(bench: Bench, rule: Rule, row: Comparison) -> Finding:
     ours = (records["task"] == row.task) & (records["metric"] == row.metric)
     return Finding(
         measure=row.measure,
-        rule=sentences.rule_in_words(rule),
+        rule=rule,
         state="fail",
         observed=row.candidate,
         bound=row.candidate.value if row.candidate else None,
         n_needed=None,
-        sentence=sentences.broken(row, records[ours & (records["value"] < 1)]),
+        statement=sentences.broken(row, records[ours & (records["value"] < 1)]),
         why=rule.why,
+        kind=row.kind,
     )
 
 
@@ -216,6 +221,6 @@ def _called(name: str, row: Comparison) -> Finding:
         raise ContentError(
             f"call '{name}' returned {type(found).__name__} for {row.measure}.",
             where="rules: call",
-            remedy="return a pyr.schema.Finding",
+            remedy="return a pyr.gate.spec.Finding",
         )
     return found

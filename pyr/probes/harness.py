@@ -64,7 +64,7 @@ class Harness:
                 # An empty fingerprint: the run is out of date once the data has come.
                 data = {} if of_code(spec.folder) else dict.fromkeys(spec.sources, "")
                 reason = error.what.replace(f"the data of task '{spec.name}'", "its data")
-                yield Chunk(skipped=[Skipped(spec.name, reason)], data=data)
+                yield Chunk(skipped=[Skipped(spec.name, reason, group=spec.group)], data=data)
         for each in prepared:
             compiled = compiler.compile(each)
             yield Chunk(
@@ -196,7 +196,7 @@ def _grade(
                 metric=aggregation.metric(label),
                 value=measured.value,
                 weight=measured.weight,
-                better=aggregation.better or ("higher" if higher else "lower"),
+                direction=aggregation.direction or ("higher" if higher else "lower"),
                 unit=aggregation.unit,
                 **common,
             )
@@ -208,7 +208,7 @@ def _grade(
             metric="gold_bpb",
             value=bits / num_bytes,
             weight=num_bytes,
-            better="lower",
+            direction="lower",
             unit="bits/byte",
             **common,
         )

@@ -18,7 +18,7 @@ from pyr.data.filters import read_shipped_passages
 from pyr.errors import CheckpointError
 from pyr.probes import Chunk, Subject, condition, resumption
 from pyr.probes.condition import Glimpse
-from pyr.schema import Better, Record, Strict
+from pyr.schema import HEALTH, Direction, Record, Strict
 
 _ROUND_TRIP = (
     "Plain words, and a full stop.",
@@ -193,7 +193,9 @@ def _condition(subject: Subject) -> Iterator[Record]:
         yield _inside("dead_neurons", layer, dead, weight=float(len(fired_N)))
     head_VD = lm.model.get_output_embeddings().weight.detach()
     rank = condition.effective_rank(head_VD)
-    yield _inside("head_rank", "output head", rank, better="higher", unit="directions")
+    yield _inside(
+        "head_rank", "output head", rank, direction="higher", unit="directions", exact=True
+    )
     logged = resumption.last_loss(Path(subject.checkpoint.path))
     if logged is not None:
         fault = resumption.loss_fault(_easiest(names, glimpses), logged, len(head_VD))
@@ -231,11 +233,13 @@ def _easiest(names: Sequence[str], glimpses: Sequence[Glimpse]) -> float:
 
 def _check(metric: str, item: str, fault: str) -> Record:
     return Record(
-        task="health",
+        task=HEALTH,
         metric=metric,
         item=item,
         value=0.0 if fault else 1.0,
         unit="check",
+        kind="check",
+        exact=True,
         responses=fault,
     )
 
@@ -246,8 +250,9 @@ def _inside(
     value: float,
     *,
     weight: float = 1.0,
-    better: Better = "lower",
+    direction: Direction = "lower",
     unit: str = "",
+    exact: bool = False,
 ) -> Record:
     return Record(
         task="condition",
@@ -255,6 +260,8 @@ def _inside(
         item=item,
         value=value,
         weight=weight,
-        better=better,
+        direction=direction,
         unit=unit,
+        kind="diagnostic",
+        exact=exact,
     )

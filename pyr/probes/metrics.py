@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pyr.errors import ContentError, MeasureError
-from pyr.schema import Better
+from pyr.schema import Direction
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Aggregation:
     """What process_results returned for one document -> value and weight."""
     score: Callable[[float], float]
     """Our weighted mean -> lm-eval's aggregate."""
-    better: Better | None = None
+    direction: Direction | None = None
     """Set where the change of scale also turns the direction."""
     unit: str = ""
 

@@ -24,7 +24,7 @@ from pyr.errors import ContentError, did_you_mean
 from pyr.files import text_sha256
 from pyr.probes import Chunk, Subject, drift, repetition, skip_without_template, style
 from pyr.probes.drift import Floats, Yardstick
-from pyr.schema import Better, Record, Strict
+from pyr.schema import Direction, Record, Strict
 from pyr.store import Document
 from pyr.tokenization import listed
 
@@ -261,23 +261,26 @@ class Described:
         yield self._record(each, "repeated_4grams", repetition.repeated(said, 4), responses=heard)
         if others:
             yield self._record(each, "shared_4grams", repetition.shared(said, others, 4))
-        yield self._record(each, "before_loop", repetition.before_loop(said), better="higher")
-        yield self._record(each, "loops", float(repetition.loop(said) is not None))
+        yield self._record(each, "before_loop", repetition.before_loop(said), direction="higher")
+        looped = float(repetition.loop(said) is not None)
+        yield self._record(each, "loops", looped, direction="none")
 
     def _form(self, each: Written) -> Iterator[Record]:
         form, text = self.domain.form, each.text
         yield self._record(each, "empty", float(not style.words(text)))
         if form == "python":
-            yield self._record(each, "parses", style.parses(each.context, text), better="higher")
-            yield self._record(each, "ascii", style.ascii_share(text), better="higher")
+            yield self._record(each, "parses", style.parses(each.context, text), direction="higher")
+            yield self._record(each, "ascii", style.ascii_share(text), direction="higher")
         else:
-            yield self._record(each, "latin_letters", style.latin(text), better="higher")
+            yield self._record(each, "latin_letters", style.latin(text), direction="higher")
             told = float(len(style.words(text)) >= style.FEWEST_WORDS)
             said = float(style.english(text))
-            yield self._record(each, "english", said, weight=told, better="higher")
+            yield self._record(each, "english", said, weight=told, direction="higher")
         # Only an answer to somebody must come to an end by itself.
-        ends = "ends" if form == "chat" else "ended"
-        yield self._record(each, ends, float(each.ended), better="higher")
+        if form == "chat":
+            yield self._record(each, "ends", float(each.ended), direction="higher")
+        else:
+            yield self._record(each, "ended", float(each.ended), direction="none")
 
     def _style(self, texts: Sequence[Written]) -> Iterator[Record]:
         found = [features(self.domain.form, each.text, whole=each.ended) for each in texts]
@@ -286,17 +289,25 @@ class Described:
         row = iter(range(len(usable)))
         for each, known in zip(texts, found, strict=True):
             place = next(row) if known is not None else None
-            for metric in self._metrics():
+            for metric, direction, unit in self._metrics():
                 # A text too short to have a style has no weight.
                 value = float(scores[metric][place]) if place is not None else 0.0
-                yield self._record(each, metric, value, weight=float(place is not None))
+                weight = float(place is not None)
+                yield self._record(
+                    each, metric, value, weight=weight, direction=direction, unit=unit
+                )
 
-    def _metrics(self) -> list[str]:
-        names = self.ruler.names
-        directed = ["distance", *([] if self.domain.form == "python" else ["stilted"])]
+    def _metrics(self) -> Iterator[tuple[str, Direction, str]]:
+        """Name, direction and unit of each metric of style."""
+        yield "distance", "lower", "sd"
+        if self.domain.form != "python":
+            yield "stilted", "lower", "sd"
         if self._gives_way():
-            directed.append("textbook")
-        return [*directed, *(f"distance_{name}" for name in names), *names]
+            yield "textbook", "lower", ""
+        for name in self.ruler.names:
+            yield f"distance_{name}", "none", "sd"
+        for name in self.ruler.names:
+            yield name, "none", ""
 
     def _gives_way(self) -> bool:
         if self.textbooks is None or self.domain.form == "python":
@@ -330,8 +341,9 @@ class Described:
                     metric=metric + AT_REFERENCE,
                     item=f"reference {number}",
                     value=value,
-                    better="lower",
+                    direction="none",
                     group="samples",
+                    kind="generation",
                 )
 
     def _record(
@@ -341,10 +353,10 @@ class Described:
         value: float,
         *,
         weight: float = 1.0,
-        better: Better = "lower",
+        direction: Direction = "lower",
+        unit: str = "",
         responses: str = "",
     ) -> Record:
-        scaled = metric.startswith(("distance", "stilted"))
         return Record(
             task=f"samples_{self.name}",
             metric=metric,
@@ -352,11 +364,12 @@ class Described:
             value=value,
             weight=weight,
             cluster=f"{self.name} {each.prompt}",
-            better=better,
-            unit="sd" if scaled else "",
+            direction=direction,
+            unit=unit,
             # What one form alone has is no measure of all.
             group="" if metric in _OF_ONE_FORM else "samples",
             doc_hash=text_sha256(f"{self.name} {self.domain.prompts[each.prompt]}"),
             prompt_hash=text_sha256(each.context),
             responses=responses,
+            kind="generation",
         )

@@ -97,7 +97,7 @@ def _score(task: str, documents: Sequence[tuple[str, str]], lm: Any) -> Chunk:
                 item=item,
                 value=-nats / math.log(2) / num_bytes,
                 weight=float(num_bytes),
-                better="lower",
+                direction="lower",
                 unit="bits/byte",
                 group="texts",
                 doc_hash=text_sha256(text),

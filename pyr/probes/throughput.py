@@ -21,7 +21,7 @@ from pyr import content
 from pyr.data.filters import read_shipped_passages
 from pyr.errors import MeasureError
 from pyr.probes import Chunk, Subject, machine
-from pyr.schema import Better, Record, Skipped, Strict
+from pyr.schema import Direction, Kind, Record, Skipped, Strict
 
 _TRIAL_STEPS = 4
 _WORTH_IT = 1.1
@@ -80,7 +80,16 @@ class Throughput:
             records.append(found.rate(str(number), "decode_tokens_per_second_best_batch"))
         records.append(_record("best_batch", "0", float(best), 1.0, unit="rows"))
         records.append(
-            _record("peak_memory", "0", _peak_memory_bytes(), 1.0, better="lower", unit="bytes")
+            _record(
+                "peak_memory",
+                "0",
+                _peak_memory_bytes(),
+                1.0,
+                direction="lower",
+                unit="bytes",
+                kind="memory",
+                exact=True,
+            )
         )
         yield Chunk(records=records)
         subject.progress(self.name, steps, steps)
@@ -117,7 +126,7 @@ class Timed:
             share = bench.flops(self.tokens) / self.seconds / bench.matrix_peak
             found.append(_record("prefill_matrix_share", item, share, self.seconds))
             found.append(
-                _record("first_token_seconds", item, self.seconds, 1.0, better="lower", unit="s")
+                _record("first_token_seconds", item, self.seconds, 1.0, direction="lower", unit="s")
             )
         else:
             share = bench.weight_bytes * self.tokens / self.seconds / bench.bandwidth
@@ -144,8 +153,8 @@ class Bench:
     def peaks(self) -> list[Record]:
         """What the machine did at best."""
         return [
-            _record("matrix_peak", "0", self.matrix_peak, 1.0, unit="FLOP/s"),
-            _record("memory_bandwidth", "0", self.bandwidth, 1.0, unit="bytes/s"),
+            _record("matrix_peak", "0", self.matrix_peak, 1.0, unit="FLOP/s", kind="machine"),
+            _record("memory_bandwidth", "0", self.bandwidth, 1.0, unit="bytes/s", kind="machine"),
         ]
 
     def flops(self, length: int) -> float:
@@ -248,8 +257,10 @@ def _record(
     value: float,
     weight: float,
     *,
-    better: Better = "higher",
+    direction: Direction = "higher",
     unit: str = "",
+    kind: Kind = "speed",
+    exact: bool = False,
 ) -> Record:
     return Record(
         task="throughput",
@@ -257,6 +268,8 @@ def _record(
         item=item,
         value=value,
         weight=weight,
-        better=better,
+        direction=direction,
         unit=unit,
+        kind=kind,
+        exact=exact,
     )

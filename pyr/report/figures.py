@@ -170,7 +170,9 @@ def tokenizer_bars(domains: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def _wants_log(measure: Measure, values: Sequence[float]) -> bool:
-    return measure.better == "lower" and min(values) > 0 and max(values) / min(values) > _LOG_RANGE
+    return (
+        measure.direction == "lower" and min(values) > 0 and max(values) / min(values) > _LOG_RANGE
+    )
 
 
 def _phases(axes: Axes, ways: Sequence[Point]) -> None:

@@ -16,9 +16,9 @@ from typing import Literal
 
 import pandas as pd
 
-from pyr.compare import OTHER_DOCUMENTS, averaged, benjamini_hochberg, compare, training
+from pyr.compare import averaged, benjamini_hochberg, compare, training
 from pyr.report import words
-from pyr.schema import Comparison, Run
+from pyr.schema import Comparison, NoteCode, Run
 from pyr.store import Results
 
 METRIC = "bits_per_byte"
@@ -237,7 +237,8 @@ def _cells(
 
 
 def _cell(value: float, row: Comparison, best: str) -> Cell:
-    if row.delta is None or row.low is None or row.high is None or OTHER_DOCUMENTS in row.note:
+    other = row.note is not None and row.note.code is NoteCode.OTHER_DOCUMENTS
+    if row.delta is None or row.low is None or row.high is None or other:
         return Cell(value, "not compared", None, None, None, None, best)
     p = None if row.p is None or math.isnan(row.p) else row.p
     return Cell(value, "kept", row.delta.value, row.low, row.high, p, best)

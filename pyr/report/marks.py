@@ -75,7 +75,7 @@ def difference(measure: Measure, scale: Mapping[str, float]) -> Mark | None:
     reach = scale.get(scale_name(measure))
     if reach is None or measure.delta is None or not math.isfinite(measure.delta.value):
         return None
-    sign = 1.0 if measure.better == "higher" else -1.0
+    sign = 1.0 if measure.direction == "higher" else -1.0
     low = measure.delta.value if measure.low is None else measure.low
     high = measure.delta.value if measure.high is None else measure.high
     ends = sorted((sign * low, sign * high))

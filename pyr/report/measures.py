@@ -9,7 +9,6 @@ seen" is said only where a change that matters would have been seen.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -23,10 +22,10 @@ from pyr.compare import (
     benjamini_hochberg,
     interval,
 )
-from pyr.probes.style import FEATURES
+from pyr.gate.spec import Verdict
 from pyr.report import speed
 from pyr.report.trail import Point
-from pyr.schema import Better, Comparison, Estimate, State, Verdict
+from pyr.schema import Comparison, Direction, Estimate, Kind, State
 
 FALSE_DISCOVERY_RATE = 0.10
 CONFIDENCE = 0.95
@@ -34,9 +33,21 @@ FEWEST_ITEMS = 10
 MATTERS = 0.1
 """Without a rule's margin: what matters of a fraction, and as a share of any other score."""
 
-Kind = Literal["task", "tokenizer", "throughput", "health", "condition", "described", "reference"]
-"""``reference``: a score of something else, put beside for orientation (another tokenizer);
-``condition``, ``described``: numbers of which neither side is the better one."""
+Section = Literal[
+    "task", "described", "tokenizer", "reference", "throughput", "health", "condition"
+]
+"""Where a report shows a measure. ``described``, ``condition``: neither side is the better one."""
+SECTIONS: dict[Kind, Section] = {
+    "score": "task",
+    "generation": "task",
+    "check": "health",
+    "compression": "tokenizer",
+    "reference": "reference",
+    "speed": "throughput",
+    "memory": "throughput",
+    "machine": "throughput",
+    "diagnostic": "condition",
+}
 Word = Literal[
     "worse",
     "missing",
@@ -51,7 +62,7 @@ Word = Literal[
 so many measures that may be chance. ``cannot tell``: the interval is too wide, or there is none.
 ``not judged``: nothing was tested, as neither side is the better one, or it is not the model's."""
 
-JUDGED: tuple[Kind, ...] = ("task", "tokenizer", "throughput")
+JUDGED: tuple[Section, ...] = ("task", "tokenizer", "throughput")
 _ORDER: tuple[Word, ...] = get_args(Word)
 GRAVITY: dict[State | None, int] = {"fail": 0, "unclear": 1, "pass": 2, None: 3}
 _MAIN_METRICS = (
@@ -75,7 +86,8 @@ class Measure:
     metric: str
     group: str
     kind: Kind
-    better: Better
+    section: Section
+    direction: Direction
     unit: str
     candidate: Estimate | None
     baseline: Estimate | None
@@ -117,7 +129,7 @@ class Measure:
         """What its history says of it, in words: why it decides nothing, or how it fell."""
         if self.marks:
             return f"decides nothing: {', '.join(self.marks)}"
-        way = "fell" if self.better == "higher" else "rose"
+        way = "fell" if self.direction == "higher" else "rose"
         now = ["now at chance"] if self.now_at_chance else []
         return ", ".join(now + ([f"{way} at this checkpoint"] if self.fell else []))
 
@@ -160,8 +172,9 @@ def collect(
             task=each.task,
             metric=each.metric,
             group=each.group,
-            kind=kind_of(each.task, each.metric),
-            better=each.better,
+            kind=each.kind,
+            section=section_of(each),
+            direction=each.direction,
             unit=each.unit,
             candidate=each.candidate,
             baseline=each.baseline,
@@ -172,7 +185,7 @@ def collect(
             high=each.high,
             p=each.p,
             paired=each.paired,
-            note=each.note,
+            note=each.note.text if each.note else "",
             word=_word(each, found.get(each.measure), rules, limits),
             rule=rules.get(each.measure),
             limit=limits.get(each.measure),
@@ -195,9 +208,9 @@ def _tested(comparisons: Sequence[Comparison]) -> list[Comparison]:
     return [
         each
         for each in comparisons
-        if kind_of(each.task, each.metric) in JUDGED
-        and not speed.of_the_machine(each)
-        and not (unequal and speed.is_speed(each))
+        if section_of(each) in JUDGED
+        and each.kind != "machine"
+        and not (unequal and each.kind == "speed")
     ]
 
 
@@ -208,44 +221,26 @@ def _marks(
     known = reliable.get(comparison.measure)
     if known is None or not known.fails or rules.get(comparison.measure) == "fail":
         return ()
-    return known.marks if kind_of(comparison.task, comparison.metric) == "task" else ()
+    return known.marks if section_of(comparison) == "task" else ()
 
 
 def _fell(comparison: Comparison, reliable: Mapping[str, Reliability]) -> bool:
     known = reliable.get(comparison.measure)
-    return (
-        known is not None and known.fell and kind_of(comparison.task, comparison.metric) == "task"
-    )
+    return known is not None and known.fell and section_of(comparison) == "task"
 
 
 def _fell_to_chance(comparison: Comparison, chance: float | None) -> bool:
     if comparison.candidate is None or comparison.baseline is None:
         return False
-    now = above_chance(comparison.candidate, chance, better=comparison.better)
-    before = above_chance(comparison.baseline, chance, better=comparison.better)
+    now = above_chance(comparison.candidate, chance, direction=comparison.direction)
+    before = above_chance(comparison.baseline, chance, direction=comparison.direction)
     return now is not None and before is not None and now < ABOVE_CHANCE <= before
 
 
-def kind_of(task: str, metric: str = "") -> Kind:
-    """Which section of a report a measure belongs to, by the names that the probes give."""
-    if task.startswith("tokenizer:"):
-        return "reference" if "@" in metric else "tokenizer"
-    own: dict[str, Kind] = {
-        "throughput": "throughput",
-        "health": "health",
-        "condition": "condition",
-    }
-    if task in own:
-        return own[task]
-    if task.partition("_")[0] == "samples" and _only_describes(metric):
-        return "described"
-    return "task"
-
-
-def _only_describes(metric: str) -> bool:
-    """True for what the samples probe counts without a direction, and for its reference texts."""
-    traits = {name for names in FEATURES.values() for name in names} | {"ended", "loops"}
-    return "@" in metric or metric.startswith("distance_") or metric in traits
+def section_of(comparison: Comparison) -> Section:
+    """Which section of a report a measure belongs to."""
+    section = SECTIONS[comparison.kind]
+    return "described" if section == "task" and comparison.direction == "none" else section
 
 
 def bounds(estimate: Estimate | None) -> Interval | None:
@@ -265,12 +260,11 @@ def _rules(verdict: Verdict | None) -> dict[str, State]:
 
 
 def _limits(verdict: Verdict | None) -> dict[str, float]:
-    """The margins by measure, read from the rules' words (``not_worse_by 0.02``)."""
+    """The margins of ``not_worse_by`` rules, by measure."""
     limits: dict[str, float] = {}
     for finding in verdict.findings if verdict else ():
-        written = re.fullmatch(r"not_worse_by ([\d.e-]+)", finding.rule)
-        if written:
-            limits[finding.measure] = float(written[1])
+        if finding.rule.not_worse_by is not None:
+            limits[finding.measure] = finding.rule.not_worse_by
     return limits
 
 
@@ -305,7 +299,7 @@ def _word(
         return "no change seen" if delta.value == 0 else "cannot tell"
     if real:
         rose = delta.value > 0
-        return "better" if rose == (comparison.better == "higher") else "worse"
+        return "better" if rose == (comparison.direction == "higher") else "worse"
     return _unproven(comparison, rules, limits)
 
 
@@ -334,7 +328,7 @@ def _matters(comparison: Comparison) -> float:
 def _is_fraction(measure: Measure | Comparison) -> bool:
     """True if it lives between 0 and 1, so that measures of its kind share a scale."""
     known = [each.value for each in (measure.candidate, measure.baseline) if each is not None]
-    return measure.better == "higher" and not measure.unit and all(0 <= v <= 1 for v in known)
+    return measure.direction == "higher" and not measure.unit and all(0 <= v <= 1 for v in known)
 
 
 def _rank(measure: Measure) -> tuple[bool, int, int, bool, float, str, str]:

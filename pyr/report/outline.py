@@ -7,7 +7,6 @@ in it has been made harmless (`words.harmless`), since part of it is what a mode
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,17 +14,18 @@ from typing import Literal
 
 import pandas as pd
 
-from pyr.compare import COUNTED, Reliability, above_chance, chances, reliability
+from pyr.compare import Reliability, above_chance, chances, reliability
 from pyr.compare.reliability import Way
+from pyr.gate.spec import Finding, Verdict
 from pyr.report.forgetting import Matrix, matrix
-from pyr.report.measures import JUDGED, Measure, collect, kind_of
+from pyr.report.measures import JUDGED, Measure, Section, collect
 from pyr.report.provenance import Fact, facts
 from pyr.report.samples import Flips, flips
-from pyr.report.speed import is_speed, other_speed
+from pyr.report.speed import SPEEDS, other_speed
 from pyr.report.trail import Point, Trails, follow
 from pyr.report.words import count, harmless, large, plural
 from pyr.report.writing import Writing, writing
-from pyr.schema import Axis, Checkpoint, Comparison, Finding, Run, Skipped, State, Verdict
+from pyr.schema import Axis, Checkpoint, Comparison, Run, Skipped, State
 from pyr.store import Results
 
 Outcome = Literal["pass", "fail", "unclear", "incomplete", "measured"]
@@ -99,9 +99,9 @@ class Report:
     notes: tuple[Note, ...]
     facts: tuple[Fact, ...]
 
-    def of(self, kind: str) -> tuple[Measure, ...]:
-        """The measures of one kind: task, tokenizer, throughput or health."""
-        return tuple(each for each in self.measures if each.kind == kind)
+    def of(self, section: Section) -> tuple[Measure, ...]:
+        """The measures of one section."""
+        return tuple(each for each in self.measures if each.section == section)
 
 
 def build(
@@ -172,22 +172,22 @@ def title(run: Run) -> str:
 def finding_rank(finding: Finding) -> tuple[int, float, str, str]:
     """What to read first: what failed, the gravest of it before; a key for `sorted`."""
     excess = 0.0 if finding.state == "pass" else _excess(finding)
-    return (_STATES.index(finding.state), -excess, finding.measure, finding.rule)
+    return (_STATES.index(finding.state), -excess, finding.measure, str(finding.rule))
 
 
 def _excess(finding: Finding) -> float:
     """How many times the allowance was used up, or how far a floor or ceiling was missed."""
-    if _of_health(finding):
+    if finding.kind == "check":
         return math.inf
-    word, _, written = finding.rule.partition(" ")
-    if finding.observed is None or not re.fullmatch(r"[\d.]+(e-?\d+)?", written):
+    rule = finding.rule
+    if finding.observed is None:
         return 0.0
-    asked, seen = float(written), finding.observed.value
-    if word == "not_worse_by":
-        return _times(abs(seen), asked)
-    if word == "at_least":
-        return _times(asked, seen)
-    return _times(seen, asked) if word == "at_most" else 0.0
+    seen = finding.observed.value
+    if rule.not_worse_by is not None:
+        return _times(abs(seen), rule.not_worse_by)
+    if rule.at_least is not None:
+        return _times(rule.at_least, seen)
+    return _times(seen, rule.at_most) if rule.at_most is not None else 0.0
 
 
 def _times(amount: float, of: float) -> float:
@@ -208,14 +208,14 @@ def _banner(
     findings = sorted(verdict.findings if verdict else (), key=finding_rank)
     outcome = _outcome(run, verdict, broken)
     reasons = [f"{each.item}: {each.what}" for each in broken]
-    said = [each for each in findings if not (broken and _of_health(each))]
+    said = [each for each in findings if not (broken and each.kind == "check")]
     reasons += [each.sentence for each in said if each.state == outcome]
     if outcome == "incomplete":
         lacking = _by_reason([each for each in run.skipped if each.missing])
         reasons += [f"{each.what}: {each.reason}" for each in lacking]
         reasons += [each.sentence for each in findings if each.state == "unclear"]
-    judged = [each for each in measures if each.kind in JUDGED and each.kind != "throughput"]
-    tasks = [each for each in judged if each.kind == "task" and not each.marks]
+    judged = [each for each in measures if each.section in JUDGED and each.section != "throughput"]
+    tasks = [each for each in judged if each.section == "task" and not each.marks]
     worse = [each for each in judged if each.word == "worse" and not each.marks]
     unruled = [each.name for each in worse if each.rule is None]
     if unruled and outcome in ("pass", "measured"):
@@ -248,11 +248,7 @@ def _outcome(run: Run, verdict: Verdict | None, broken: Sequence[Broken]) -> Out
 
 def _judges_scores(verdict: Verdict) -> bool:
     """False if only the checkpoint's health was judged: nothing is said of what it can do."""
-    return not all(_of_health(each) for each in verdict.findings)
-
-
-def _of_health(finding: Finding) -> bool:
-    return kind_of(finding.measure.partition("/")[0]) == "health"
+    return not all(each.kind == "check" for each in verdict.findings)
 
 
 def _headline(
@@ -295,7 +291,7 @@ def _charts(measures: Sequence[Measure]) -> tuple[str, ...]:
         changed = measure.word in ("worse", "better")
         return (measure.rule != "fail", not (changed or measure.rule), -_signal(measure.trail))
 
-    tasks = [each for each in measures if each.kind == "task" and each.trail]
+    tasks = [each for each in measures if each.section == "task" and each.trail]
     drawn = [each for each in tasks if each.main or each.rule == "fail"]
     return tuple(each.name for each in sorted(drawn, key=interest)[:CHARTS_SHOWN])
 
@@ -320,7 +316,7 @@ def _reliable(
     found = {}
     place = checkpoint.reached(trails.axis)
     for row in comparisons:
-        if row.candidate is None or row.unit in COUNTED:
+        if row.candidate is None or row.exact:
             continue
         points = [
             point
@@ -330,15 +326,17 @@ def _reliable(
         way = Way(tuple(float(p.x) for p in points), tuple(p.value for p in points))
         chance = guessing.get(row.measure)
         sides = [row.candidate, *([row.baseline] if row.baseline else [])]
-        best = max(sides, key=lambda side: above_chance(side, chance, better=row.better) or 0.0)
-        found[row.measure] = reliability(best, way, better=row.better, chance=chance)
+        best = max(
+            sides, key=lambda side: above_chance(side, chance, direction=row.direction) or 0.0
+        )
+        found[row.measure] = reliability(best, way, direction=row.direction, chance=chance)
     return found
 
 
 def _health(records: pd.DataFrame) -> tuple[tuple[Broken, ...], int]:
     if records.empty:
         return (), 0
-    mine = records[[kind_of(task) == "health" for task in records["task"]]]
+    mine = records[records["kind"] == "check"]
     unsound = mine[mine["value"] != 1]
     rows = sorted(unsound.to_dict("records"), key=lambda row: (row["metric"], row["item"]))
     broken = [
@@ -373,7 +371,7 @@ def _overruled(verdict: Verdict | None) -> tuple[Note, ...]:
 
 def _speeds(measures: Sequence[Measure]) -> tuple[Note, ...]:
     unequal = other_speed(measures)
-    amount = sum(is_speed(each) for each in measures)
+    amount = sum(each.kind in SPEEDS for each in measures)
     return (Note(unequal, amount),) if unequal else ()
 
 

@@ -67,7 +67,7 @@ def render(report: Report, template: Path | None = None) -> str:
 
     template: another Jinja2 file than the shipped one, given the same values.
     """
-    shown = [each for each in report.measures if each.kind == "task"]
+    shown = [each for each in report.measures if each.section == "task"]
     html = content.template(template or content.path(TEMPLATE), FILTERS).render(
         report=report,
         title=title,
@@ -76,11 +76,11 @@ def render(report: Report, template: Path | None = None) -> str:
         rows_left_out=max(0, len(shown) - ROWS_SHOWN),
         scales=_widest(marks.scales(shown), shown),
         throughput=rows([speed.readable(each) for each in report.of("throughput")]),
-        health_rules=sum(each.measure.startswith("health/") for each in report.findings),
+        health_rules=sum(each.kind == "check" for each in report.findings),
         sound_rules=[
             each.measure
             for each in report.findings
-            if each.measure.startswith("health/") and each.state == "pass"
+            if each.kind == "check" and each.state == "pass"
         ],
         suite_facts=[each.label for each in report.facts if each.label.startswith("suite.")],
         glossary=words.glossary(each.sentence for each in report.findings),
@@ -125,7 +125,7 @@ def charts(report: Report) -> list[Chart]:
     drawn = []
     for measure in (by_name[name] for name in report.charts):
         first, last = measure.trail[0], measure.trail[-1]
-        best = (max if measure.better == "higher" else min)(
+        best = (max if measure.direction == "higher" else min)(
             measure.trail, key=lambda point: point.value
         )
         says = (

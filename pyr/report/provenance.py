@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pyr.schema import Run, Verdict
+from pyr.gate.spec import Verdict
+from pyr.schema import Run
 
 _ALWAYS_DIFFER = {
     *(("Checkpoint", label) for label in ("name", "path", "phase", "step", "training tokens")),

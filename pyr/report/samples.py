@@ -93,7 +93,7 @@ def flips(
     shelf = _Shelf(documents)
     by_task: dict[str, list[Measure]] = {}
     for measure in measures:
-        if measure.kind == "task" and measure.group != measure.task:
+        if measure.section == "task" and measure.group != measure.task:
             by_task.setdefault(measure.task, []).append(measure)
     found: list[Flips] = []
     for mine in sorted(by_task.values(), key=_urgency):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pyr.report import words
-from pyr.schema import Comparison, Estimate
+from pyr.schema import Comparison, Estimate, Kind
 
 if TYPE_CHECKING:
     from pyr.report.measures import Measure
@@ -19,29 +19,23 @@ if TYPE_CHECKING:
 ALIKE = 1.1
 """Two machines are equally fast where neither has this many times the other's peak."""
 _PEAKS = {"matrix_peak": "matrix products", "memory_bandwidth": "memory"}
-
-
-def of_the_machine(comparison: Comparison | Measure) -> bool:
-    """True for what says nothing of the model."""
-    return comparison.task == "throughput" and comparison.metric in _PEAKS
-
-
-def is_speed(comparison: Comparison | Measure) -> bool:
-    """True for what depends on how fast the machine is; memory does not."""
-    return comparison.task == "throughput" and comparison.unit != "bytes"
+"""What the machine's peaks are called in a sentence."""
+SPEEDS: tuple[Kind, ...] = ("speed", "machine")
+"""What depends on how fast the machine is; memory does not."""
 
 
 def other_speed(comparisons: Sequence[Comparison | Measure]) -> str:
     """Why the speeds of the two runs do not compare; empty where nothing speaks against it."""
     said = []
     for row in comparisons:
-        if not of_the_machine(row) or row.candidate is None or row.baseline is None:
+        if row.kind != "machine" or row.candidate is None or row.baseline is None:
             continue
         now, before = row.candidate.value, row.baseline.value
         if min(now, before) > 0 and max(now, before) > ALIKE * min(now, before):
             factor, unit = words.prefix(row.unit, now, before)
             rates = [words.number(value / factor) for value in (now, before)]
-            said.append(f"{_PEAKS[row.metric]} {rates[0]} {unit}, {rates[1]} for the baseline")
+            what = _PEAKS.get(row.metric, row.metric)
+            said.append(f"{what} {rates[0]} {unit}, {rates[1]} for the baseline")
     if not said:
         return ""
     return f"The machine was not equally fast for both ({'; '.join(said)}): speeds do not compare."

@@ -12,11 +12,11 @@ from typing import get_args
 from rich.console import Console
 from rich.text import Text
 
+from pyr.gate.spec import Finding
 from pyr.report import words
 from pyr.report.measures import JUDGED, Measure, Word
 from pyr.report.outline import Report, title
 from pyr.report.speed import readable
-from pyr.schema import Finding
 
 MEASURES_SHOWN = 30
 SENTENCES_SHOWN = 8
@@ -63,7 +63,7 @@ def lines(report: Report) -> list[Text]:
 
 def _measures(report: Report) -> list[Text]:
     """One line for every measure that says something, aligned; tasks first."""
-    judged = [readable(each) for kind in JUDGED for each in report.of(kind)]
+    judged = [readable(each) for section in JUDGED for each in report.of(section)]
     shown = [each for each in judged if _says_something(each)] if len(judged) > 20 else judged
     shown = shown[:MEASURES_SHOWN]
     baseline = report.baseline.checkpoint.name if report.baseline else ""
@@ -98,7 +98,7 @@ def _cells(measure: Measure, baseline: str) -> list[str]:
     if measure.candidate is not None:
         value = measure.candidate.value
         score = words.number(value, places) + _reach(value, measure.least, measure.most, places)
-        score += f" {measure.unit}" if measure.kind == "throughput" and measure.unit else ""
+        score += f" {measure.unit}" if measure.section == "throughput" and measure.unit else ""
         alike = words.clustered(measure.candidate.n, measure.candidate.clusters)
         count = f"(n={measure.candidate.n or 'unknown'}{f' {alike}' if alike else ''})"
     change = ""

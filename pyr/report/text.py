@@ -10,14 +10,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from xml.etree import ElementTree
 
+from pyr.gate.spec import Finding, Rule, Verdict
 from pyr.report import words
-from pyr.report.measures import Kind, Measure
+from pyr.report.measures import Measure, Section
 from pyr.report.outline import Report, title
 from pyr.report.speed import readable
-from pyr.schema import Finding, Verdict
 
 ROWS_SHOWN = 60
-_TABLES: tuple[tuple[Kind, str], ...] = (
+_TABLES: tuple[tuple[Section, str], ...] = (
     ("task", "Measures"),
     ("tokenizer", "Tokenizer"),
     ("throughput", "Throughput"),
@@ -100,7 +100,7 @@ def _section(heading: str, texts: list[str]) -> list[str]:
     return ["", f"### {heading}", "", *(f"- {_quoted(each)}" for each in texts)] if texts else []
 
 
-def _table(report: Report, kind: Kind, heading: str) -> Iterator[str]:
+def _table(report: Report, kind: Section, heading: str) -> Iterator[str]:
     measures = report.of(kind)
     if not measures:
         return
@@ -125,7 +125,7 @@ def _cells(measure: Measure) -> list[str]:
     if measure.low is not None and measure.high is not None and measure.high > measure.low:
         low, high = words.signed(measure.low, places), words.signed(measure.high, places)
         reach = f" ({low} to {high})"
-    unit = f", {measure.unit}" if measure.kind == "throughput" and measure.unit else ""
+    unit = f", {measure.unit}" if measure.section == "throughput" and measure.unit else ""
     return [
         measure.name + unit,
         _word(measure),
@@ -160,6 +160,11 @@ def _quoted(text: str) -> str:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Rule):
+        return str(value)
+    if isinstance(value, Finding):
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return _plain({**fields, "sentence": value.sentence})
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {
             field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)
@@ -168,6 +173,4 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(inner) for inner in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value
+    return None if isinstance(value, float) and not math.isfinite(value) else value

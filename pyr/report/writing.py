@@ -18,8 +18,6 @@ from pyr.store import Results
 PREFIX = "samples_"
 PROMPTS_SHOWN = 2
 _TEXT, _PROMPT = 1500, 400
-_HOLDS_TEXT = "repeated_4grams"
-"""The measure of a text whose record keeps it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +59,11 @@ def writing(
     """Every domain of the samples probe, in the order of its records."""
     said, heard = _texts(candidate), _texts(baseline) if baseline else {}
     prompts = _prompts(documents)
+    # All texts of one prompt are a cluster; the first stands for them.
+    firsts = _generated(candidate).drop_duplicates(["task", "cluster"])
     found = []
     for task, items in said.items():
-        shown = [item for item in items if item.endswith(".0")][:PROMPTS_SHOWN]
+        shown = firsts.loc[firsts["task"] == task, "item"].astype(str)[:PROMPTS_SHOWN]
         texts = [
             Text(
                 prompt=shorten(prompts.get((task, item), ""), _PROMPT, keep="tail"),
@@ -80,12 +80,16 @@ def _other(texts: Mapping[str, str], item: str) -> str | None:
     return shorten(texts[item], _TEXT) if item in texts else None
 
 
+def _generated(results: Results) -> pd.DataFrame:
+    """The records that hold a generated text."""
+    records = results.records
+    return records[(records["kind"] == "generation") & (records["responses"] != "")]
+
+
 def _texts(results: Results) -> dict[str, dict[str, str]]:
     """By task and item what was written."""
-    records = results.records
-    mine = records["task"].astype(str).str.startswith(PREFIX) & (records["metric"] == _HOLDS_TEXT)
     found: dict[str, dict[str, str]] = {}
-    for row in records[mine].to_dict("records"):
+    for row in _generated(results).to_dict("records"):
         written = json.loads(row["responses"] or "[]")
         if written:
             found.setdefault(str(row["task"]), {})[str(row["item"])] = str(written[0])
@@ -95,8 +99,7 @@ def _texts(results: Results) -> dict[str, dict[str, str]]:
 def _prompts(documents: pd.DataFrame | None) -> dict[tuple[str, str], str]:
     if documents is None or documents.empty:
         return {}
-    mine = documents[documents["task"].astype(str).str.startswith(PREFIX)]
-    rows = mine.to_dict("records")
+    rows = documents.to_dict("records")
     return {(str(row["task"]), str(row["item"])): str(row["prompt"]) for row in rows}
 
 

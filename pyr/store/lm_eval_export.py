@@ -105,12 +105,12 @@ def _scores(tasks: Mapping[str, Rows], aggregates: pd.DataFrame) -> dict[str, An
     groups: dict[str, list[str]] = defaultdict(list)
     for task, rows in tasks.items():
         for metric, chosen in _grouped(rows, "metric").items():
-            _put(parts, task, metric, _estimate(chosen), chosen[0]["better"])
+            _put(parts, task, metric, _estimate(chosen), chosen[0]["direction"])
         parts["n-samples"][task] = _counted(len({row["item"] for row in rows}))
         _join(groups, rows[0]["group"], task)
     for row in aggregates.to_dict("records"):
         task = row["task"]
-        _put(parts, task, row["metric"], Weighted(row["value"], row["se"]), row["better"])
+        _put(parts, task, row["metric"], Weighted(row["value"], row["se"]), row["direction"])
         if not pd.isna(row["n"]):
             parts["n-samples"].setdefault(task, _counted(int(row["n"])))
         _join(groups, row["group"], task)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeGuard
 
-from pyr.schema import Better
+from pyr.schema import Direction
 
 _PERPLEXITIES = {
     "ppl": "perplexity",
@@ -94,7 +94,7 @@ def published(results: Mapping[str, Any]) -> Iterator[Published]:
         yield Published(metric, filter_name or "none", float(value), known)
 
 
-def direction(metric: str, higher_is_better: bool | None) -> Better:
+def direction(metric: str, higher_is_better: bool | None) -> Direction:
     """Which way is better: as the file states it, else by what the name means in lm-eval."""
     if higher_is_better is None:
         higher_is_better = metric not in _LOWER_IS_BETTER

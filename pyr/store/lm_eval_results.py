@@ -256,7 +256,7 @@ def _scores(file: _File) -> _Scores:
         for score in published(results):
             stated = _mapping(file.of("higher_is_better").get(task)).get(score.metric)
             common: dict[str, Any] = {
-                "better": direction(score.metric, stated),
+                "direction": direction(score.metric, stated),
                 "group": groups.get(task, ""),
             }
             records = list(_records(score, task, samples))

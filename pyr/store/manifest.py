@@ -15,7 +15,7 @@ from pyr.schema import Checkpoint, Run, Skipped
 from pyr.store import files
 
 NAME = "run.json"
-_LAYOUT = 1
+_LAYOUT = 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,9 @@ _ARROW = {
     "float": pa.float64(),
     "float | None": pa.float64(),
     "int | None": pa.int64(),
-    "Better": pa.string(),
+    "Direction": pa.string(),
+    "Kind": pa.string(),
+    "bool": pa.bool_(),
     "tuple[str, ...]": pa.string(),
 }
 

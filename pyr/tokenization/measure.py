@@ -128,6 +128,7 @@ def records(texts: Passages, tokens: Counts) -> list[Record]:
             value=float(size / count),
             weight=float(count),
             unit="bytes/token",
+            kind="compression",
         )
         for item, size, count in zip(texts.items, texts.bytes, tokens, strict=True)
     ]
@@ -136,7 +137,7 @@ def records(texts: Passages, tokens: Counts) -> list[Record]:
 def named(found: Iterable[Record], reference: str) -> list[Record]:
     """The same records as those of a reference tokenizer."""
     metric = f"bytes_per_token@{reference}"
-    return [dataclasses.replace(record, metric=metric) for record in found]
+    return [dataclasses.replace(record, metric=metric, kind="reference") for record in found]
 
 
 def _estimated(texts: Passages, tokens: Counts) -> Estimate:

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 
 from pyr.compare import chances, compare
 from pyr.gate import read_verdict
+from pyr.gate.spec import Finding
 from pyr.report import forgetting
 from pyr.report.forgetting import Matrix
 from pyr.report.outline import finding_rank
 from pyr.report.provenance import flat
 from pyr.report.trail import Point, follow
-from pyr.schema import Finding, Run, State
+from pyr.schema import Run, State
 from pyr.store import Results, Store
 from pyr.training import checkpoints
 from pyr.training.log import LOG, read_log

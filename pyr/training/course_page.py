@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterator
 
 from pyr import content
+from pyr.gate.spec import Finding
 from pyr.report import figures, forgetting, page, words
 from pyr.report.forgetting import METRIC, Cell, Matrix, delta, spread
 from pyr.report.page import Chart
 from pyr.report.words import harmless
-from pyr.schema import Finding
 from pyr.training.course import Course, Leg
 
 HEALTH = "health/"

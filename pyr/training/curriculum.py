@@ -32,7 +32,8 @@ from pyr.engines import EngineSettings
 from pyr.errors import MeasureError, StoreError
 from pyr.evaluate import Conditions, evaluate
 from pyr.gate import as_json
-from pyr.schema import Checkpoint, Gate, ProbeSpec, Run, State, Suite, Verdict
+from pyr.gate.spec import Gate, Verdict
+from pyr.schema import Checkpoint, ProbeSpec, Run, State, Suite
 from pyr.store import Store
 from pyr.training import checkpoints, model, order, prepare, recipe
 from pyr.training.held_out import blocked_items, write_tasks

@@ -60,7 +60,7 @@ def card(config: dict[str, Any], results: Sequence[Results], *, name: str) -> st
 
 def _scores(results: Results) -> list[Comparison]:
     rows = [row for row in compare(results, None) if row.candidate is not None]
-    return [row for row in rows if not row.measure.startswith("health/")]
+    return [row for row in rows if row.kind != "check"]
 
 
 def _entries(rows: Sequence[Comparison]) -> Iterator[Any]:

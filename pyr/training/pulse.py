@@ -25,7 +25,7 @@ from pyr.errors import MeasureError
 from pyr.evaluate import Conditions, evaluate
 from pyr.files import write
 from pyr.gate import assess
-from pyr.schema import Gate
+from pyr.gate.spec import Gate
 from pyr.store import Store
 from pyr.training.order import Order
 from pyr.training.watch import any_rank, say

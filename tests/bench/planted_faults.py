@@ -31,7 +31,8 @@ from pyr.engines.resident import Resident
 from pyr.evaluate import Conditions, evaluate, suite_digest
 from pyr.faults.folders import Tensors, copy
 from pyr.gate import assess
-from pyr.schema import Gate, Run, Suite, Verdict
+from pyr.gate.spec import Gate, Verdict
+from pyr.schema import Run, Suite
 from pyr.store import Results, Store
 
 Make = Callable[[Path, Path], Path]

@@ -22,7 +22,7 @@ from pyr import content
 from pyr.compare import compare
 from pyr.gate import assess, judge
 from pyr.gate.bisect import bisect, read_rule
-from pyr.schema import Finding, Gate, Verdict
+from pyr.gate.spec import Finding, Gate, Verdict
 from pyr.store import Results, Store
 from pyr.store.lm_eval_results import import_results
 

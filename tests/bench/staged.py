@@ -21,8 +21,8 @@ from written import table
 
 from pyr import content
 from pyr.gate import assess
+from pyr.gate.spec import Gate, Verdict
 from pyr.probes import fixed_order
-from pyr.schema import Gate, Verdict
 from pyr.store import Results, Store
 
 

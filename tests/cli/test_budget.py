@@ -8,7 +8,7 @@ import pytest
 
 from pyr.cli.budget import budget, seconds_of
 from pyr.errors import UsageError
-from pyr.schema import Gate, Rule
+from pyr.gate.spec import Gate, Rule
 from pyr.store import Store
 
 GATE = Gate(name="quiz", floors=[Rule(measure="quiz/acc", at_least=0.2)])

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from pyr.cli.conclude import conclude, history_of
-from pyr.schema import Checkpoint, Gate, Record, Rule, Run
+from pyr.gate.spec import Gate, Rule
+from pyr.schema import Checkpoint, Record, Run
 from pyr.store import Store
 
 GATE = Gate(name="keep", keeps=[Rule(measure="quiz/bits", not_worse_by=5.0)])
@@ -27,7 +28,8 @@ def store(tmp_path):
         level = rng.normal(0, 0.5)
         values = level + rng.normal(0, 0.1, 100)
         records = [
-            Record("quiz", "bits", str(n), float(v), better="lower") for n, v in enumerate(values)
+            Record("quiz", "bits", str(n), float(v), direction="lower")
+            for n, v in enumerate(values)
         ]
         with found.begin(run, on_wait=print) as opened:
             opened.append("harness", records)
@@ -51,7 +53,7 @@ def test_the_history_in_the_store_shows_the_noise_of_checkpoints(store):
 def test_another_model_in_the_store_is_no_part_of_the_history(store):
     other = Checkpoint(path="", name="x-step450", digest="x", format="imported", step=450)
     with store.begin(Run("x-step450", other, "s", "s", "e", started="0"), on_wait=print) as opened:
-        opened.append("harness", [Record("quiz", "bits", "0", 9.0, better="lower")])
+        opened.append("harness", [Record("quiz", "bits", "0", 9.0, direction="lower")])
         opened.finish(finished="x", skipped=(), notes=(), data={}, environment={})
     assert {run.checkpoint.name for run in history_of(store, store.run("m-step700"))} == {
         f"m-step{step}" for step in range(100, 800, 100)

@@ -11,7 +11,8 @@ import pytest
 from pyr.cli import gate
 from pyr.errors import PyrError, UsageError
 from pyr.gate import accept, as_json, assess
-from pyr.schema import Checkpoint, Gate, Record, Rule, Run
+from pyr.gate.spec import Gate, Rule
+from pyr.schema import Checkpoint, Record, Run
 from pyr.store import Store
 
 KEEP = Gate(name="quiz", keeps=[Rule(measure="quiz/acc", not_worse_by=0.2)])

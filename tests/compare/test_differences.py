@@ -13,13 +13,11 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from pyr.compare import (
-    OTHER_DOCUMENTS,
-    OTHER_PROMPTS,
     compare,
     interval,
 )
 from pyr.errors import MeasureError
-from pyr.schema import Aggregate, Estimate
+from pyr.schema import Aggregate, Estimate, NoteCode
 
 
 def one(candidate, baseline):
@@ -100,7 +98,7 @@ def test_graded_answers_that_did_not_change_are_not_certain_either():
 def test_the_same_bits_per_byte_on_few_documents_leave_open_what_others_would_lose():
     row = one(*two_runs([1.234, 0.987, 1.5], [1.234, 0.987, 1.5]))
     assert (row.delta.value, row.delta.se, row.p) == (0, math.inf, 1)
-    assert "no item changed, but 3 are too few" in row.note
+    assert "no item changed, but 3 are too few" in row.note.text
 
 
 def test_the_same_on_fifty_nine_documents_are_no_difference():
@@ -184,19 +182,20 @@ def test_runs_that_share_some_items_are_paired_on_those():
     row = one(candidate, baseline)
     assert row.paired
     assert (row.delta.value, row.delta.n, row.candidate.n) == (-1.5, 2, 3)
-    assert "paired on the 2 items" in row.note
+    assert "paired on the 2 items" in row.note.text
 
 
 @pytest.mark.parametrize(
-    ("column", "note"), [("prompt_hash", OTHER_PROMPTS), ("doc_hash", OTHER_DOCUMENTS)]
+    ("column", "code"),
+    [("prompt_hash", NoteCode.OTHER_PROMPTS), ("doc_hash", NoteCode.OTHER_DOCUMENTS)],
 )
-def test_items_that_were_asked_differently_are_no_pairs(column, note):
+def test_items_that_were_asked_differently_are_no_pairs(column, code):
     candidate = results(records([1.0, 2.0, 3.0], **{column: ["x", "y", "z"]}))
     baseline = results(records([1.0, 2.0, 3.0], **{column: ["x", "y", "other"]}))
     row = one(candidate, baseline)
     assert not row.paired
-    assert row.note.startswith(note)
-    assert "1 of 3" in row.note
+    assert row.note.code is code
+    assert "1 of 3" in row.note.text
     assert row.delta.se == pytest.approx(math.sqrt(2 / 3))
 
 
@@ -207,7 +206,7 @@ def test_a_hash_that_one_run_lacks_does_not_part_a_pair():
 
 def test_runs_without_a_common_item_asked_other_documents():
     a, b = results(records([1.0, 2.0])), results(records([1.0, 2.0], items=[7, 8]))
-    assert one(a, b).note.startswith(OTHER_DOCUMENTS)
+    assert one(a, b).note.code is NoteCode.OTHER_DOCUMENTS
 
 
 def test_published_means_are_compared_as_independent():
@@ -243,21 +242,21 @@ def test_unpaired_degrees_of_freedom_are_those_of_welch():
 
 def test_a_run_alone_has_scores_and_no_notes():
     row = one(results(records([1.0, 2.0])), None)
-    assert (row.candidate.value, row.delta, row.note) == (1.5, None, "")
+    assert (row.candidate.value, row.delta, row.note) == (1.5, None, None)
 
 
 def test_what_only_one_run_measured_is_said():
     a, b = results(records([1.0, 2.0], task="a")), results(records([1.0, 2.0], task="b"))
     first, second = compare(a, b)
-    assert (first.task, first.note) == ("a", "not measured for the baseline")
-    assert (second.task, second.note) == ("b", "not measured for the candidate")
+    assert (first.task, str(first.note)) == ("a", "not measured for the baseline")
+    assert (second.task, str(second.note)) == ("b", "not measured for the candidate")
 
 
 def test_a_value_that_is_no_number_spoils_its_own_measure_only():
     bad, good = records([1.0, math.nan], task="a"), records([1.0, 2.0], task="b")
     first, second = compare(results(bad, good), None)
     assert first.candidate is None
-    assert "1 of 2 values are not finite" in first.note
+    assert "1 of 2 values are not finite" in first.note.text
     assert second.candidate.value == 1.5
 
 

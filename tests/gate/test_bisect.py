@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from pyr.errors import UsageError
 from pyr.gate.bisect import Turn, bisect, narrowed, read_rule
-from pyr.schema import Finding, Suite
+from pyr.gate.spec import Finding, Rule
+from pyr.schema import Suite
 
 
 def turn_of(states):
@@ -19,7 +20,15 @@ def turn_of(states):
     def judge(position):
         asked.append(position)
         state = {"p": "pass", "f": "fail", "u": "unclear"}[states[position]]
-        return Finding("arc/acc", "at_least 1", state, None, None, None, f"number {position}")
+        return Finding(
+            "arc/acc",
+            Rule(measure="arc/acc", at_least=1),
+            state,
+            None,
+            None,
+            None,
+            f"number {position}",
+        )
 
     found = bisect(len(states), judge)
     assert len(asked) == len(set(asked)) == found.asked
@@ -43,7 +52,7 @@ def test_two_checkpoints_are_the_shortest_way():
 
 
 @pytest.mark.parametrize(
-    ("states", "said"), [("pppp", "pass: number 3"), ("ppu", "unclear: number 2")]
+    ("states", "said"), [("pppp", "pass: number 3."), ("ppu", "unclear: number 2.")]
 )
 def test_without_a_bad_end_there_is_nothing_to_find(states, said):
     with pytest.raises(UsageError, match="nothing to find") as raised:

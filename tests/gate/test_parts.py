@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from pyr.compare import compare
 from pyr.gate import judge
-from pyr.schema import Gate
+from pyr.gate.spec import Gate
 
 WORDS = {
     "teaches": {"better_by": 0.01},

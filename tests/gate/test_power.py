@@ -10,7 +10,8 @@ from factories_stats import a_run, records, results
 
 from pyr.compare import interval
 from pyr.gate import power
-from pyr.schema import Checkpoint, Estimate, Gate, Noise, Rule, Suite
+from pyr.gate.spec import Gate, Rule
+from pyr.schema import Checkpoint, Estimate, Noise, Suite
 
 TAIL = 0.05
 

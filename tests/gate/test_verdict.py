@@ -14,7 +14,8 @@ from factories_stats import records, results
 from pyr.compare import compare
 from pyr.errors import ContentError
 from pyr.gate import judge, verdict_state
-from pyr.schema import Finding, Skipped
+from pyr.gate.spec import Finding, Rule
+from pyr.schema import Skipped
 
 
 def three_tasks():
@@ -167,7 +168,7 @@ def test_a_skipped_task_that_neither_run_holds_is_unclear_for_a_glob_too():
 
 def test_a_group_that_lacks_a_task_is_unclear():
     run = three_tasks()
-    skipped = (Skipped("blimp_c", "no data"),)
+    skipped = (Skipped("blimp_c", "no data", group="blimp"),)
     partial = dataclasses.replace(run, run=dataclasses.replace(run.run, skipped=skipped))
     found = finding({"measure": "blimp/acc", "at_least": 0.01}, partial)
     assert found.state == "unclear"
@@ -241,7 +242,9 @@ CALL = {"measure": "arc/acc", "call": "my_rules:steady"}
 
 def test_a_function_of_ones_own_may_judge(rules_module):
     def steady(row):
-        return Finding(row.measure, "steady", "fail", row.delta, None, None, "It is not steady.")
+        return Finding(
+            row.measure, Rule(**CALL), "fail", row.delta, None, None, "It is not steady."
+        )
 
     rules_module.steady = steady
     found = finding(CALL, sure("a"), sure("b"))

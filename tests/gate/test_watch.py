@@ -10,8 +10,7 @@ from factories_stats import records, results
 
 from pyr.compare import Reliability, compare
 from pyr.gate import assess, judge
-from pyr.gate.sentences import rule_in_words
-from pyr.schema import Rule
+from pyr.gate.spec import Rule
 
 NOISE = {"arc/acc": Reliability(9, None, 0.1, 2.0, 5.2)}
 SOUND = {"arc/acc": Reliability(9, None, 0.9, 40.0, 5.2)}
@@ -53,7 +52,7 @@ def test_broken_health_cannot_be_watched_away():
 
 
 def test_a_rule_in_words_does_not_say_that_it_watches():
-    assert rule_in_words(Rule(**KEEP, watch=True)) == "not_worse_by 0.02"
+    assert str(Rule(**KEEP, watch=True)) == "not_worse_by 0.02"
 
 
 def test_the_history_of_a_training_marks_its_measures():

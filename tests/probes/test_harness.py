@@ -63,7 +63,7 @@ def test_the_gold_answers_bits_per_byte_stand_beside_accuracy(
     )
     assert gold.weight == len(answer.encode())
     assert gold.value == pytest.approx(-likelihood / math.log(2) / len(answer.encode()), rel=1e-5)
-    assert gold.better == "lower"
+    assert gold.direction == "lower"
 
 
 def _request(context: str, continuation: str) -> Any:

@@ -65,7 +65,9 @@ def _forever(said: list[str]) -> Iterator[str]:
 def results(records: pd.DataFrame, name: str) -> Results:
     checkpoint = Checkpoint(path="", name=name, digest=name, format="safetensors")
     run = Run(name, checkpoint, "s", "d", "e", finished="now")
-    empty = pd.DataFrame(columns=["task", "metric", "value", "se", "n", "better", "unit", "group"])
+    empty = pd.DataFrame(
+        columns=["task", "metric", "value", "se", "n", "direction", "unit", "group"]
+    )
     return Results(run, records.assign(probe="samples"), empty)
 
 
@@ -133,7 +135,7 @@ def test_a_silent_model_has_no_style_and_no_score_of_it() -> None:
         if row.measure == "samples_prose/distance"
     ]
     assert row.candidate is None
-    assert "all weights are zero" in row.note
+    assert "all weights are zero" in row.note.text
 
 
 def test_of_a_conversation_the_assistants_turns_are_the_reference() -> None:

@@ -8,10 +8,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
+from factories_stats import facts_of
 
 from pyr.compare import compare
+from pyr.gate.spec import Finding, Rule, Verdict
 from pyr.report import outline
-from pyr.schema import Aggregate, Checkpoint, Finding, Record, Run, Verdict
+from pyr.schema import Aggregate, Checkpoint, Record, Run
 from pyr.store import Results
 
 HOSTILE = "<script>alert(1)</script>\x1b[31m\u202e[bold]x[/bold]\x00"
@@ -53,6 +55,7 @@ def rows(
             name: column[number] if isinstance(column, list) else column
             for name, column in columns.items()
         }
+        mine = {**facts_of(task, metric, str(mine.get("unit", ""))), **mine}
         made.append(Record(task=task, metric=metric, item=str(number), value=value, **mine))
     return made
 
@@ -92,12 +95,12 @@ def documents(*items: tuple[str, str, Sequence[str], str], task: str = "arc") ->
 def a_finding(state: str = "pass", measure: str = "arc/acc", **changes: Any) -> Finding:
     whole = Finding(
         measure=measure,
-        rule="not_worse_by 0.02",
+        rule=Rule(measure=measure, not_worse_by=0.02),
         state=state,
         observed=None,
         bound=None,
         n_needed=None,
-        sentence=f"{measure} says {state}.",
+        statement=f"{measure} says {state}.",
     )
     return dataclasses.replace(whole, **changes)
 
@@ -144,7 +147,7 @@ def hostile_report() -> outline.Report:
     environment = {"command": f"pyr-eval {HOSTILE}"}
     run = a_run(f"new{HOSTILE}", step=3, environment=environment, notes=[HOSTILE])
     broken = rows([0.0], task="health", metric="finite", responses=HOSTILE, unit="check")
-    finding = a_finding("fail", f"arc{HOSTILE}/acc", sentence=HOSTILE, why=HOSTILE)
+    finding = a_finding("fail", f"arc{HOSTILE}/acc", statement=HOSTILE, why=HOSTILE)
     before = [results(a_run(f"old{HOSTILE}{step}", step=step), old) for step in (1, 2)]
     return a_report(
         results(run, [*new, *broken]),

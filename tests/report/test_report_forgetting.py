@@ -30,7 +30,7 @@ def checkpoint(phase: str, step: int, levels: tuple[float, float], *, suite: str
             values,
             task=domain,
             metric="bits_per_byte",
-            better="lower",
+            direction="lower",
             unit="bits/byte",
             weight=100.0,
             doc_hash=hashes,

@@ -7,16 +7,17 @@ import re
 import pytest
 from factories_report import a_finding, a_report, a_run, a_verdict, results, rows
 
+from pyr.gate.spec import Rule
 from pyr.report import figures, marks
 from pyr.report.trail import Point
 
 
-def compared(*, better: str = "higher", change: float = -2.0, **verdict):
+def compared(*, direction: str = "higher", change: float = -2.0, **verdict):
     """A measure of 100 items that changed by about `change`, and its scales."""
     old = [float(n % 7) for n in range(100)]
     new = [value + change + (n % 3) / 10 for n, value in enumerate(old)]
     runs = [
-        results(a_run(name), rows(values, metric="score", better=better))
+        results(a_run(name), rows(values, metric="score", direction=direction))
         for name, values in (("new", new), ("old", old))
     ]
     (measure,) = a_report(*runs, **verdict).measures
@@ -24,19 +25,21 @@ def compared(*, better: str = "higher", change: float = -2.0, **verdict):
 
 
 @pytest.mark.parametrize(
-    ("better", "change", "side"),
+    ("direction", "change", "side"),
     [("higher", -2.0, "left"), ("higher", 2.0, "right"), ("lower", 2.0, "left")],
 )
-def test_worse_lies_on_the_left_whatever_the_direction(better, change, side) -> None:
-    mark = marks.difference(*compared(better=better, change=change))
+def test_worse_lies_on_the_left_whatever_the_direction(direction, change, side) -> None:
+    mark = marks.difference(*compared(direction=direction, change=change))
     assert (mark.high < 50) == (side == "left")
     assert mark.low <= mark.at <= mark.high
 
 
 def test_the_margin_of_a_rule_is_marked_on_the_worse_side() -> None:
-    verdict = a_verdict(a_finding("fail", "arc/score", rule="not_worse_by 0.5"))
-    for better in ("higher", "lower"):
-        mark = marks.difference(*compared(better=better, verdict=verdict))
+    verdict = a_verdict(
+        a_finding("fail", "arc/score", rule=Rule(measure="arc/score", not_worse_by=0.5))
+    )
+    for direction in ("higher", "lower"):
+        mark = marks.difference(*compared(direction=direction, verdict=verdict))
         assert 0 < mark.limit < 50
 
 
@@ -61,8 +64,10 @@ def test_the_widest_that_changed_sets_the_scale_and_not_many_small_tasks() -> No
 def test_bits_per_byte_share_a_scale_whatever_the_metric() -> None:
     def run_of(name: str, more: float):
         values = [1.0 + n / 100 + more for n in range(40)]
-        own = rows(values, task="prose", metric="bits_per_byte", unit="bits/byte", better="lower")
-        gold = rows(values, metric="gold_bpb", unit="bits/byte", better="lower")
+        own = rows(
+            values, task="prose", metric="bits_per_byte", unit="bits/byte", direction="lower"
+        )
+        gold = rows(values, metric="gold_bpb", unit="bits/byte", direction="lower")
         return results(a_run(name), [*own, *gold])
 
     assert list(marks.scales(a_report(run_of("new", 0.1), run_of("old", 0.0)).measures)) == [

@@ -18,6 +18,7 @@ from factories_report import (
 
 from pyr.compare import compare
 from pyr.gate import assess
+from pyr.gate.spec import Rule
 from pyr.report import outline
 from pyr.report.text import markdown
 from pyr.schema import Aggregate, Comparison, Estimate, Skipped
@@ -28,7 +29,7 @@ def compared(task: str, p: float | None, change: float | None, **changes) -> Com
     values = {
         "task": task,
         "metric": "acc",
-        "better": "higher",
+        "direction": "higher",
         "unit": "",
         "group": "",
         "candidate": estimate,
@@ -63,7 +64,7 @@ def test_words_follow_benjamini_hochberg_at_ten_percent() -> None:
 def test_no_change_seen_is_said_only_where_a_change_would_have_been_seen() -> None:
     # Accuracies; half widths of 0.09 and 0.11 against the 0.1 that matters without a rule. Bits a
     # byte of 0.5: a tenth of the score before is 0.05.
-    bits = {"better": "lower", "unit": "bits/byte"}
+    bits = {"direction": "lower", "unit": "bits/byte"}
     report = report_of(
         compared("flat", 0.8, 0.01, low=-0.08, high=0.10),
         compared("wide", 0.8, 0.01, low=-0.10, high=0.12),
@@ -84,7 +85,7 @@ def test_a_rule_says_by_its_margin_what_matters() -> None:
     row = compared("arc", 0.8, 0.0, low=-0.03, high=0.03)
     said = []
     for state, margin in (("pass", "0.05"), ("pass", "0.02"), ("unclear", "0.05")):
-        finding = a_finding(state, "arc/acc", rule=f"not_worse_by {margin}")
+        finding = a_finding(state, "arc/acc", rule=Rule(measure="arc/acc", not_worse_by=margin))
         runs = results(a_run("new")), results(a_run("old"))
         said.append(outline.build(*runs, [row], a_verdict(finding)).measures[0].word)
     assert said == ["no change seen", "cannot tell", "cannot tell"]
@@ -92,7 +93,8 @@ def test_a_rule_says_by_its_margin_what_matters() -> None:
 
 def test_a_rise_is_worse_where_lower_is_better() -> None:
     report = report_of(
-        compared("ppl", 0.001, +0.1, better="lower"), compared("acc", 0.001, +0.1, better="higher")
+        compared("ppl", 0.001, +0.1, direction="lower"),
+        compared("acc", 0.001, +0.1, direction="higher"),
     )
     assert words_of(report) == {"ppl": "worse", "acc": "better"}
 
@@ -120,9 +122,9 @@ def test_a_difference_without_an_error_cannot_be_told() -> None:
 
 def test_what_is_not_tested_gets_no_word_of_change() -> None:
     report = report_of(
-        compared("health", 0.0001, -1.0, metric="finite", unit="check"),
-        compared("condition", 0.0001, 1.585, metric="loss", unit="nats", better="lower"),
-        compared("tokenizer:prose", 0.0001, -1.0, metric="bytes_per_token@gpt2"),
+        compared("health", 0.0001, -1.0, metric="finite", kind="check"),
+        compared("condition", 0.0001, 1.585, metric="loss", unit="nats", kind="diagnostic"),
+        compared("tokenizer:prose", 0.0001, -1.0, metric="bytes_per_token@gpt2", kind="reference"),
     )
     assert report.banner.words == {}
     assert set(words_of(report).values()) == {"not judged"}
@@ -142,17 +144,19 @@ def test_the_gravest_of_the_failed_rules_comes_first() -> None:
     # 0.5 there is 2 times; nothing there of what was asked is without bound.
     new, old = two_runs()
 
-    def found(measure: str, rule: str, value: float | None):
+    def found(measure: str, word: str, bound: float | str, value: float | None):
         seen = None if value is None else Estimate(value, 0.01, 100, 100)
-        return a_finding("fail", measure, rule=rule, observed=seen)
+        rule = Rule.model_validate({"measure": measure, word: bound})
+        kind = "check" if rule.task == "health" else "score"
+        return a_finding("fail", measure, rule=rule, observed=seen, kind=kind)
 
     findings = [
-        found("arc/gold_bpb", "not_worse_by 0.05", 0.46),
-        found("python/bits_per_byte", "not_worse_by 0.02", 0.785),
-        found("words/acc", "not_worse_by 0.07", -0.24),
-        found("health/finite", "at_least 1", 0.99),
-        found("sciq/acc", "at_least 1", 0.6),
-        found("call/own", "call my.function", None),
+        found("arc/gold_bpb", "not_worse_by", 0.05, 0.46),
+        found("python/bits_per_byte", "not_worse_by", 0.02, 0.785),
+        found("words/acc", "not_worse_by", 0.07, -0.24),
+        found("health/finite", "at_least", 1, 0.99),
+        found("sciq/acc", "at_least", 1, 0.6),
+        found("call/own", "call", "my.function", None),
     ]
     order = [each.measure for each in a_report(new, old, a_verdict(*findings)).findings]
     assert order == [
@@ -182,7 +186,7 @@ def test_a_passed_gate_does_not_hide_what_got_worse_beside_it() -> None:
 
 def test_a_gate_of_health_alone_passes_no_scores() -> None:
     new, old = two_runs()
-    report = a_report(new, old, a_verdict(a_finding("pass", "health/finite")))
+    report = a_report(new, old, a_verdict(a_finding("pass", "health/finite", kind="check")))
     assert report.banner.word == "MEASURED"
 
 

@@ -139,7 +139,7 @@ def test_clusters_are_said_beside_the_items_and_the_flips() -> None:
 
 
 def test_sound_health_is_one_folded_line_of_the_gate() -> None:
-    findings = [a_finding("pass", f"health/{name}") for name in ("finite", "tied")]
+    findings = [a_finding("pass", f"health/{name}", kind="check") for name in ("finite", "tied")]
     report = a_report(results(a_run(), rows([1.0, 0.0])), None, a_verdict(*findings, a_finding()))
     said = " ".join("".join(Page(page.render(report)).text).split())
     assert "Health: 2 of 2 rules pass" in said and "1 pass" in said

@@ -11,9 +11,9 @@ from pyr.report import page, terminal, text
 
 
 def timed(name: str, *, peak: float, rate: float, memory: float = 2e9):
-    def row(value: float, metric: str, unit: str, better: str = "higher"):
+    def row(value: float, metric: str, unit: str, direction: str = "higher"):
         values = [value] if metric in ("matrix_peak", "peak_memory") else [value, value * 1.001] * 4
-        return rows(values, task="throughput", metric=metric, unit=unit, better=better)
+        return rows(values, task="throughput", metric=metric, unit=unit, direction=direction)
 
     records = [
         *row(peak, "matrix_peak", "FLOP/s"),

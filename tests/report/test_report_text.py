@@ -52,7 +52,7 @@ def test_json_of_the_same_report_is_the_same() -> None:
 
 
 def test_no_text_form_holds_a_control_code() -> None:
-    report, verdict = hostile_report(), a_verdict(a_finding("fail", HOSTILE, sentence=HOSTILE))
+    report, verdict = hostile_report(), a_verdict(a_finding("fail", HOSTILE, statement=HOSTILE))
     for told in (text.markdown(report), text.as_json(report), text.junit(verdict)):
         assert not set(told) & {"\x1b", "\x00", "\u202e"}
 
@@ -102,7 +102,7 @@ def test_an_unclear_finding_is_skipped_where_the_gate_allows_it() -> None:
 
 
 def test_junit_survives_text_that_xml_forbids() -> None:
-    _, (case,) = cases(a_verdict(a_finding("fail", f"{HOSTILE}\ufffe\ud800", sentence=HOSTILE)))
+    _, (case,) = cases(a_verdict(a_finding("fail", f"{HOSTILE}\ufffe\ud800", statement=HOSTILE)))
     assert "<script>alert(1)</script>\u241b[31m" in case.find("failure").text
 
 

@@ -76,7 +76,7 @@ def test_old_results_become_aggregates(tmp_path, store):
     assert found.loc[("sciq", "acc"), "n"] == 1000
     assert found.loc[("lambada_openai", "log_perplexity"), "value"] == math.log(38.2)
     assert found.loc[("lambada_openai", "log_perplexity"), "se"] == 1.4 / 38.2
-    assert found.loc[("crows_pairs", "likelihood_difference"), "better"] == "lower"
+    assert found.loc[("crows_pairs", "likelihood_difference"), "direction"] == "lower"
     assert pd.isna(found.loc[("lambada_openai", "acc"), "n"])
 
 

@@ -26,7 +26,7 @@ RECORDS = st.lists(
         value=st.floats(),
         weight=st.floats(min_value=0),
         cluster=st.text(max_size=3),
-        better=st.sampled_from(["higher", "lower"]),
+        direction=st.sampled_from(["higher", "lower"]),
         responses=st.text(),
     ),
     unique_by=lambda record: (record.task, record.metric, record.item),

@@ -97,7 +97,7 @@ def test_a_time_is_said_in_two_units(seconds: float, said: str) -> None:
 def fails(run: Course) -> Course:
     """The same run, stopped by the gate of its second phase."""
     last = run.legs[1]
-    findings = (replace(last.findings[0], state="fail", sentence="It lost 3 <b>."),)
+    findings = (replace(last.findings[0], state="fail", statement="It lost 3 <b>."),)
     last = replace(last, state="fail", opens=False, findings=findings, report="r/a b/report.html")
     return replace(run, state="fail", legs=(run.legs[0], last))
 

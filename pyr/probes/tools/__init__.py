@@ -266,7 +266,7 @@ def _graded(
         yield Record(
             metric=metric + suffix,
             value=score.value,
-            better=score.better,
+            direction=score.direction,
             responses=said,
             **common,
         )
@@ -293,7 +293,7 @@ def _weighed(group: str, task: str, asked: Asked, weights: Weights) -> Iterator[
             metric="gold_bpb",
             value=bits / num_bytes,
             weight=num_bytes,
-            better="lower",
+            direction="lower",
             unit="bits/byte",
             **common,
         )

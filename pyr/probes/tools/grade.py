@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pyr.probes.tools.items import Item
 from pyr.probes.tools.matching import Call, Expected, all_matched, arguments_fit
-from pyr.schema import Better
+from pyr.schema import Direction
 
 State = Literal["call", "malformed", "plain"]
 
@@ -74,7 +74,7 @@ class Score:
     """One metric of an answer."""
 
     value: float
-    better: Better = "higher"
+    direction: Direction = "higher"
 
 
 def grade(item: Item, text: str) -> dict[str, Score]:

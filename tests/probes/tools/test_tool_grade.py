@@ -181,5 +181,5 @@ def test_the_three_states_of_an_answer_are_told_apart():
 
 
 def test_what_is_better_lower_says_so():
-    better = {metric: score.better for metric, score in grade(NONE, "No.").items()}
+    better = {metric: score.direction for metric, score in grade(NONE, "No.").items()}
     assert better == {"abstained": "higher", "called": "lower", "malformed": "lower"}
