@@ -13,7 +13,7 @@ from pyr import content
 from pyr.checkpoint import MARKER, identify, marked
 from pyr.cli.eval import local_mirror, measure
 from pyr.cli.settings import settle
-from pyr.compare import compare, lineage, training
+from pyr.compare import axis_of, compare, phase_of, same_question
 from pyr.engines.resident import Resident
 from pyr.errors import UsageError
 from pyr.evaluate import Conditions, suite_digest
@@ -109,8 +109,8 @@ def _way(options: argparse.Namespace, rule: Rule, store: Store) -> list[_Stop]:
 
 def _stored(store: Store, good: Run, bad: Run) -> list[_Stop]:
     """Runs of one phase, or of all phases of a training, under one suite."""
-    across = training(good.checkpoint) and good.checkpoint.phase != bad.checkpoint.phase
-    axis: Axis = "tokens" if across else "step"
+    across = good.checkpoint.phase != bad.checkpoint.phase
+    axis = axis_of([good, bad])
     start, end = good.checkpoint.reached(axis), bad.checkpoint.reached(axis)
     if start is None or end is None or start >= end:
         raise UsageError(
@@ -118,16 +118,12 @@ def _stored(store: Store, good: Run, bad: Run) -> list[_Stop]:
             where=f"{axis} {start} and {end}",
             remedy=f"name the earlier one first; both must know their {axis}",
         )
-    family = training if across else lineage
-    between = [
-        each
-        for each in store.runs()
-        if each.finished
-        and not each.asked
-        and (each.suite_digest, each.engine) == (good.suite_digest, good.engine)
-        and family(each.checkpoint) == family(good.checkpoint)
-        and start < (each.checkpoint.reached(axis) or 0) < end
-    ]
+    between = []
+    for each in same_question(good, store.runs()):
+        related = across or phase_of(each.checkpoint) == phase_of(good.checkpoint)
+        inside = start < (each.checkpoint.reached(axis) or 0) < end
+        if related and inside and not each.asked:
+            between.append(each)
     between.sort(key=lambda each: each.checkpoint.reached(axis) or 0)
     return [_Stop(each.id, partial(_pair, each, good)) for each in (good, *between, bad)]
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pyr import content
 from pyr.cli import EXIT_CODES
-from pyr.compare import average, averaged, lineage, training
+from pyr.compare import average, averaged, same_question, same_training
 from pyr.errors import StoreError
 from pyr.files import write
 from pyr.gate import as_json, assess, read_verdict, still_accepted
 from pyr.gate.spec import Gate, Verdict
 from pyr.report import outline, page, terminal, text
-from pyr.report.forgetting import relatives
 from pyr.schema import Run, State
 from pyr.store import Results, Store
 
@@ -67,7 +66,9 @@ def conclude(
     """
     results = average([*(store.results(run) for run in mean_with), store.results(candidate)])
     compared = store.results(baseline) if baseline else None
-    known = _history(store, history, results, compared)
+    read = {each.run.id: each for each in (results, compared) if each is not None}
+    relatives = _read(store, same_training(candidate, store.runs()), read)
+    known = _read(store, history, read)
     documents = store.documents(candidate)
     assessed = assess(gate, results, compared, history=known, documents=documents)
     html = output or _place(store, candidate, results, baseline if apart else None)
@@ -75,10 +76,8 @@ def conclude(
     report = outline.build(
         results,
         compared,
-        assessed.comparisons,
-        verdict,
-        history=known,
-        relatives=_history(store, relatives(candidate, store.runs()), results, compared),
+        replace(assessed, verdict=verdict),
+        relatives=relatives,
         documents=documents,
     )
     files = {html.name: page.render(report), "report.md": text.markdown(report)}
@@ -104,13 +103,7 @@ def show(conclusion: Conclusion, *, as_json: bool = False) -> int:
 
 def history_of(store: Store, candidate: Run) -> list[Run]:
     """Finished runs of the candidate's training, by the same suite and engine: its trajectory."""
-    asked = (candidate.suite_digest, candidate.engine)
-    alike = [run for run in store.runs() if (run.suite_digest, run.engine) == asked]
-    return [run for run in alike if run.finished and _course(run) == _course(candidate)]
-
-
-def _course(run: Run) -> object:
-    return training(run.checkpoint) or lineage(run.checkpoint)
+    return same_question(candidate, store.runs())
 
 
 def _place(store: Store, candidate: Run, results: Results, apart: Run | None) -> Path:
@@ -129,14 +122,12 @@ def _overruled(verdict: Verdict | None, earlier: Path) -> Verdict | None:
     return still_accepted(verdict, read_verdict(earlier))
 
 
-def _history(
-    store: Store, runs: Sequence[Run], candidate: Results, baseline: Results | None
-) -> list[Results]:
-    """Results of `runs`, each read once."""
-    known = {candidate.run.id: candidate}
-    if baseline is not None:
-        known[baseline.run.id] = baseline
-    return [known.get(run.id) or store.results(run) for run in runs]
+def _read(store: Store, runs: Sequence[Run], read: dict[str, Results]) -> list[Results]:
+    """Results of `runs`; each run is read once, so that it is scored once."""
+    for run in runs:
+        if run.id not in read:
+            read[run.id] = store.results(run)
+    return [read[run.id] for run in runs]
 
 
 def _state(verdict: Verdict | None, run: Run) -> State:

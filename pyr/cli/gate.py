@@ -12,7 +12,7 @@ from pathlib import Path
 from pyr import content
 from pyr.cli import EXIT_CODES
 from pyr.cli.conclude import conclude, history_of, read_gate, show, write_aside
-from pyr.compare import trail
+from pyr.compare import phase_history
 from pyr.errors import StoreError, UsageError
 from pyr.gate import accept, as_json, read_verdict, verify
 from pyr.gate.power import Check, Resolution, check, from_history, from_limits, remedy
@@ -57,7 +57,7 @@ def resolutions(gate: Gate, suite: Suite, store: Store) -> dict[str, Resolution]
         return before
     newest = store.results(runs[-1])
     same = [store.results(run) for run in runs if run.engine == runs[-1].engine]
-    return {**before, **from_history(trail(newest, same))}
+    return {**before, **from_history(phase_history(newest, same))}
 
 
 def _state(checks: Sequence[Check]) -> State:

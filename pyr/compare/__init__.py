@@ -6,8 +6,9 @@ items, asked the same way.
 
     statistics.py    numbers in, numbers out: means, standard errors, shares, corrections
     limits.py        estimates -> confidence limits and p-values
-    measures.py      one run's records -> an estimate for every task and group
+    scores.py        one run's records -> an estimate for every task and group
     differences.py   two runs' estimates -> a Comparison for every measure
+    score_history.py  earlier checkpoints of the same training: which, in which order, their scores
     noise.py         a training's checkpoints -> how much scores differ for no lasting reason
     jitter.py        the smallest difference worth reading
     averages.py      the last few checkpoints as one candidate
@@ -26,8 +27,7 @@ from pyr.compare.limits import (
     one_sided_p,
     reach,
 )
-from pyr.compare.measures import estimate
-from pyr.compare.noise import lineage, trail, training, with_noise
+from pyr.compare.noise import with_noise
 from pyr.compare.reliability import (
     ABOVE_CHANCE,
     Mark,
@@ -36,6 +36,19 @@ from pyr.compare.reliability import (
     reliabilities,
     reliability,
 )
+from pyr.compare.score_history import (
+    Point,
+    ScoreHistory,
+    axis_of,
+    in_order,
+    phase_history,
+    phase_of,
+    same_question,
+    same_training,
+    score_history,
+    training_of,
+)
+from pyr.compare.scores import estimate
 from pyr.compare.statistics import benjamini_hochberg, holm
 
 __all__ = [
@@ -54,13 +67,20 @@ __all__ = [
     "holm",
     "interval",
     "largest_tail",
-    "lineage",
+    "Point",
+    "ScoreHistory",
+    "axis_of",
+    "in_order",
+    "phase_history",
+    "phase_of",
+    "same_question",
+    "same_training",
+    "score_history",
+    "training_of",
     "noise_reach",
     "one_sided_p",
     "reach",
     "reliabilities",
     "reliability",
-    "trail",
-    "training",
     "with_noise",
 ]

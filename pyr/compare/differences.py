@@ -8,7 +8,15 @@ from typing import NamedTuple
 import numpy as np
 
 from pyr.compare.limits import interval, mcnemar, p_value
-from pyr.compare.measures import Items, Measured, Measures, estimated, measures, with_shares
+from pyr.compare.scores import (
+    Items,
+    Measured,
+    Measures,
+    Positions,
+    estimated,
+    scores,
+    with_shares,
+)
 from pyr.compare.statistics import ENOUGH_ALIKE, ENOUGH_SAME, Codes, graded, ratio, shares, spread
 from pyr.schema import Comparison, Estimate, Note, NoteCode
 from pyr.store import Results
@@ -33,7 +41,9 @@ def compare(candidate: Results, baseline: Results | None) -> list[Comparison]:
     note.
     Raises MeasureError if a run holds the same item of a measure twice.
     """
-    ours, theirs = measures(candidate, baseline)
+    asked = candidate.run.asked or (baseline.run.asked if baseline else {})
+    ours = scores(candidate, asked)
+    theirs = scores(baseline, asked) if baseline else {}
     same = _same_model(ours, theirs)
     rows = []
     for task, metric in sorted({*ours, *theirs}):
@@ -85,9 +95,7 @@ def _difference(
     if here.items is None or there.items is None:
         note = Note(NoteCode.MEAN_ONLY, "unpaired: only a mean was published")
         return _unpaired(here, there, note)
-    _, mine, theirs = np.intersect1d(
-        here.items.keys, there.items.keys, assume_unique=True, return_indices=True
-    )
+    mine, theirs = _shared(here.items, there.items)
     ours, others = here.items.take(mine), there.items.take(theirs)
     differently = _asked_differently(ours, others)
     if differently is not None:
@@ -100,6 +108,13 @@ def _difference(
         f"{len(here.items.keys)} and the baseline's {len(there.items.keys)}"
     )
     return found._replace(note=Note(NoteCode.SHARED_ITEMS, text))
+
+
+def _shared(here: Items, there: Items) -> tuple[Positions, Positions]:
+    """Where the items that both hold lie in each, in the order of the first."""
+    _, mine, others = np.intersect1d(here.keys, there.keys, assume_unique=True, return_indices=True)
+    order = np.argsort(mine)
+    return mine[order], others[order]
 
 
 def _gap(who: str, measured: Measured | None) -> str:
@@ -163,9 +178,7 @@ def _same_model(ours: Measures, theirs: Measures) -> bool:
         here, there = ours[name].items, theirs[name].items
         if here is None or there is None:
             continue
-        _, mine, others = np.intersect1d(
-            here.keys, there.keys, assume_unique=True, return_indices=True
-        )
+        mine, others = _shared(here, there)
         answers, known = here.answers[mine], there.answers[others]
         scored = (answers >= 0) & (known >= 0)
         if (answers != known)[scored].any():

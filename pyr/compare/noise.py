@@ -8,7 +8,6 @@ single training can tell is how another seed would have fared.
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,54 +16,14 @@ from scipy import stats
 from pyr.compare.averages import averaged
 from pyr.compare.differences import compare
 from pyr.compare.limits import interval, p_value
-from pyr.schema import Axis, Checkpoint, Comparison, Estimate, Noise, Run
+from pyr.compare.score_history import axis_of, phase_history
+from pyr.schema import Comparison, Estimate, Noise
 from pyr.store import Results
 
 FEWEST, MOST = 5, 9
 """Checkpoints to measure noise on: with fewer it is a guess, with more the trend is no line."""
 FALL = 0.99
 """Noise alone takes the newest score that far down less often than one time in a hundred."""
-_NUMBER = re.compile(r"[-_]?(?:step|checkpoint)[-_]?\d+.*$")
-_MEAN = re.compile(r" \(mean of \d+\)$")
-
-
-def lineage(checkpoint: Checkpoint) -> tuple[str, str]:
-    """What the checkpoints of one phase have in common: the phase, the name up to the step."""
-    name = _MEAN.sub("", checkpoint.name)
-    if checkpoint.phase and checkpoint.step is not None:
-        name = name.removesuffix(f"-{checkpoint.step}")
-    return checkpoint.phase, _NUMBER.sub("", name)
-
-
-def training(checkpoint: Checkpoint) -> str:
-    """What the checkpoints of all phases of one training have in common: the recipe's name.
-
-    Empty for a checkpoint that knows no phase.
-    """
-    if not checkpoint.phase:
-        return ""
-    name = _MEAN.sub("", checkpoint.name)
-    return re.sub(rf"-{re.escape(checkpoint.phase)}(-\d+)?$", "", name)
-
-
-def trail(candidate: Results, history: Sequence[Results]) -> list[Results]:
-    """The checkpoints of the candidate's phase up to itself, by position.
-
-    Only finished runs of the same suite and engine count, of one checkpoint the latest. Empty if
-    the candidate has no position.
-    """
-    run = candidate.run
-    # A mean stands beside the checkpoints it is made of: it is no checkpoint of its own.
-    own = [] if averaged(run) > 1 or run.asked else [candidate]
-    alike = [each for each in [*history, *own] if _alike(each.run, run)]
-    known = {each.run.checkpoint.digest: each for each in alike}.values()
-    axis = _axis([candidate, *known])
-    last = run.checkpoint.reached(axis)
-    if last is None:
-        return []
-    placed = [(each.run.checkpoint.reached(axis), each.run.id, each) for each in known]
-    before = [each for each in placed if each[0] is not None and each[0] <= last]
-    return [each for _, _, each in sorted(before, key=lambda each: each[:2])]
 
 
 def fallen(places: Sequence[float], scores: Sequence[float]) -> bool:
@@ -102,7 +61,7 @@ def with_noise(
     counts for both sides of a difference, and less for a mean of k checkpoints: 1/k. A newest
     checkpoint that has `fallen` is left out: a collapse would otherwise excuse itself.
     """
-    known = _noises(trail(candidate, history)[-MOST:])
+    known = _noises(phase_history(candidate, history)[-MOST:])
     ours = 1 / averaged(candidate.run)
     both = ours + (1 / averaged(baseline.run) if baseline else 0)
     return [
@@ -131,25 +90,11 @@ def _noisy(estimate: Estimate | None, noise: Noise, share: float) -> Estimate | 
     return dataclasses.replace(estimate, noise=mine)
 
 
-def _alike(run: Run, other: Run) -> bool:
-    same_training = lineage(run.checkpoint) == lineage(other.checkpoint)
-    same_question = (run.suite_digest, run.engine) == (other.suite_digest, other.engine)
-    # Runs in stages hold different items, so that their scores are no one trajectory.
-    whole = bool(run.finished) and averaged(run) == 1 and not run.asked
-    return whole and same_training and same_question
-
-
-def _axis(runs: Sequence[Results]) -> Axis:
-    """Tokens where every run knows its own, else steps."""
-    known = all(each.run.checkpoint.tokens is not None for each in runs)
-    return "tokens" if known else "step"
-
-
 def _noises(runs: Sequence[Results]) -> dict[str, Noise]:
     """The noise of one checkpoint, by measure; of measures that five or more runs hold."""
     if len(runs) < FEWEST:
         return {}
-    axis = _axis(runs)
+    axis = axis_of(each.run for each in runs)
     places = [float(each.run.checkpoint.reached(axis) or 0) for each in runs]
     pairs = zip(runs[1:], runs[:-1], strict=True)
     steps: dict[str, list[Estimate]] = {}
@@ -170,12 +115,12 @@ def _noises(runs: Sequence[Results]) -> dict[str, Noise]:
                 way.append(step)
                 signs[row.measure] = 1.0 if row.direction == "higher" else -1.0
     whole = len(runs) - 1
-    found = {
-        name: _before_a_fall(places, way, signs[name])
-        for name, way in steps.items()
-        if len(way) == whole
-    }
-    return {name: noise for name, noise in found.items() if noise is not None}
+    found = {}
+    for name, way in steps.items():
+        noise = _before_a_fall(places, way, signs[name]) if len(way) == whole else None
+        if noise is not None:
+            found[name] = noise
+    return found
 
 
 def _before_a_fall(places: Sequence[float], steps: Sequence[Estimate], sign: float) -> Noise | None:

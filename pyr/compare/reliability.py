@@ -17,8 +17,10 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
-from pyr.compare.differences import compare
 from pyr.compare.noise import FEWEST, MOST, fallen
+from pyr.compare.score_history import Point, score_history
+from pyr.compare.scores import scores
+from pyr.compare.statistics import Floats
 from pyr.schema import Direction, Estimate
 from pyr.store import Results
 
@@ -30,18 +32,6 @@ TREND = 0.5
 """Spearman correlation, up or down, from which scores follow the training."""
 LEVEL = 0.95
 """A range is a signal where noise alone gives a smaller one so often."""
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """One measure's scores at the checkpoints of one phase of a training, oldest first."""
-
-    places: tuple[float, ...]
-    values: tuple[float, ...]
-
-    def last(self, count: int) -> Way:
-        """The newest of them."""
-        return Way(self.places[-count:], self.values[-count:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,24 +81,30 @@ class Reliability:
 
 
 def reliability(
-    newest: Estimate, way: Way, *, direction: Direction, chance: float | None = None
+    newest: Estimate,
+    points: Sequence[Point],
+    *,
+    direction: Direction,
+    chance: float | None = None,
 ) -> Reliability:
     """The reliability of a measure whose newest score is `newest`.
 
-    way: its scores over the training; fewer than five checkpoints say nothing of trend or noise.
+    points: its scores over the phase; fewer than five checkpoints say nothing of trend or noise.
     """
     above = above_chance(newest, chance, direction=direction)
-    known = len(way.values)
+    known = len(points)
     if known < FEWEST:
         return Reliability(known, above, None, None, None, direction)
+    places = np.array([float(point.x) for point in points])
+    values = np.array([point.value for point in points])
     sign = 1.0 if direction == "higher" else -1.0
     trend, noise = 0.0, 0.0
-    spread = float(np.ptp(way.values))
+    spread = float(np.ptp(values))
     if spread > 0:
-        trend = sign * float(stats.spearmanr(way.places, way.values).statistic)
-        noise = _noise(way.last(MOST))
+        trend = sign * float(stats.spearmanr(places, values).statistic)
+        noise = _noise(places[-MOST:], values[-MOST:])
     ratio = spread / noise if noise > 0 else math.inf if spread > 0 else 0.0
-    fell = fallen(way.places, [sign * value for value in way.values])
+    fell = fallen(places.tolist(), (sign * values).tolist())
     return Reliability(known, above, trend, ratio, _noise_gives(known), direction, fell)
 
 
@@ -127,37 +123,30 @@ def _noise_gives(checkpoints: int) -> float:
     return float(stats.studentized_range.ppf(LEVEL, checkpoints, freedom))
 
 
-def _noise(way: Way) -> float:
+def _noise(places: Floats, values: Floats) -> float:
     """Standard deviation about a straight line: items and checkpoints together."""
-    line = np.polynomial.Polynomial.fit(way.places, way.values, 1)
-    rest = np.asarray(way.values) - line(np.asarray(way.places))
+    line = np.polynomial.Polynomial.fit(places, values, 1)
+    rest = values - line(places)
     return float(np.sqrt(np.sum(rest**2) / (len(rest) - 2)))
 
 
 def reliabilities(
-    candidate: Results, history: Sequence[Results], chances: Mapping[str, float]
+    candidate: Results, phase: Sequence[Results], chances: Mapping[str, float]
 ) -> dict[str, Reliability]:
     """By measure, for all sampled measures of the candidate.
 
-    history: the checkpoints of its training up to itself, as `trail` gives them.
-    chances: what guessing would score, by measure.
+    phase: the checkpoints of its phase up to itself (`ScoreHistory.phase`): what another phase
+    changes is no noise. chances: what guessing would score, by measure.
     """
-    known = {each.run.id: each for each in [*history, candidate]}
-    ways: dict[str, list[tuple[float, float]]] = {}
-    for each in known.values():
-        place = each.run.checkpoint.tokens or each.run.checkpoint.step
-        if place is None:
-            continue
-        for row in compare(each, None):
-            if row.candidate is not None:
-                ways.setdefault(row.measure, []).append((float(place), row.candidate.value))
+    points = score_history([*phase, candidate]).points
     found = {}
-    for row in compare(candidate, None):
-        if row.candidate is None or row.exact:
-            continue
-        points = sorted(ways.get(row.measure, []))
-        way = Way(tuple(x for x, _ in points), tuple(value for _, value in points))
-        found[row.measure] = reliability(
-            row.candidate, way, direction=row.direction, chance=chances.get(row.measure)
-        )
+    for (task, metric), measured in scores(candidate).items():
+        name = f"{task}/{metric}"
+        if measured.estimate is not None and not measured.exact:
+            found[name] = reliability(
+                measured.estimate,
+                points.get(name, ()),
+                direction=measured.direction,
+                chance=chances.get(name),
+            )
     return found

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
-from pyr.compare import average_of, chances, compare, reliabilities, trail, with_noise
+from pyr.compare import (
+    Reliability,
+    ScoreHistory,
+    average_of,
+    chances,
+    compare,
+    reliabilities,
+    score_history,
+    with_noise,
+)
 from pyr.gate.health import with_health
 from pyr.gate.spec import Gate, Verdict
 from pyr.gate.verdict import judge
@@ -17,11 +26,16 @@ from pyr.store import Results
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """What changed, and what the gate says of it."""
+    """What changed, what the gate says of it, and what both rest on."""
 
-    comparisons: list[Comparison]
-    verdict: Verdict | None
+    comparisons: Sequence[Comparison]
+    verdict: Verdict | None = None
     """None without a gate."""
+    history: ScoreHistory = ScoreHistory("tokens", {})
+    chances: Mapping[str, float] = field(default_factory=dict)
+    """What guessing would score, by measure."""
+    reliable: Mapping[str, Reliability] = field(default_factory=dict)
+    """What the history says of each measure."""
 
 
 def assess(
@@ -34,25 +48,24 @@ def assess(
 ) -> Assessment:
     """Compare, join checkpoint noise where history shows it, and judge.
 
-    history: stored runs; those of the candidate's own training, up to itself, are used.
+    history: stored runs of the candidate's training; noise and signal rest on those of its phase.
     documents: the candidate's items as asked, for what guessing would score.
     """
-    used = trail(candidate, history)
-    comparisons = with_noise(compare(candidate, baseline), candidate, baseline, history)
+    known = score_history(history, candidate)
+    comparisons = with_noise(compare(candidate, baseline), candidate, baseline, known.phase)
+    guessing = chances(documents, comparisons) if documents is not None else {}
+    reliable = reliabilities(candidate, known.phase, guessing)
+    assessed = Assessment(comparisons, None, known, guessing, reliable)
     if gate is None:
-        return Assessment(comparisons, None)
-    known = chances(documents, comparisons) if documents is not None else {}
+        return assessed
+    own = {candidate.run.id, *average_of(candidate.run)}
     verdict = judge(
         with_health(gate, candidate.run),
         candidate,
         baseline,
         comparisons,
-        history=[each for each in used if each.run.id not in _own(candidate)],
-        chances=known,
-        reliable=reliabilities(candidate, used, known),
+        history=[each for each in known.phase if each.run.id not in own],
+        chances=guessing,
+        reliable=reliable,
     )
-    return Assessment(comparisons, verdict)
-
-
-def _own(candidate: Results) -> set[str]:
-    return {candidate.run.id, *average_of(candidate.run)}
+    return replace(assessed, verdict=verdict)

@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from pyr.compare import compare, noise_reach, reach, trail, with_noise
+from pyr.compare import compare, noise_reach, reach, with_noise
 from pyr.compare.statistics import expected_effect
 from pyr.gate.rules import is_relative
 from pyr.gate.spec import Gate, Rule
@@ -76,7 +76,7 @@ def from_history(runs: Sequence[Results]) -> dict[str, Resolution]:
                 continue
             found.setdefault(row.measure, []).append(row.delta)
     last, before = runs[-1], runs[-2]
-    rows = with_noise(compare(last, before), last, before, trail(last, runs))
+    rows = with_noise(compare(last, before), last, before, runs)
     noises = {row.measure: row.delta.noise for row in rows if row.delta is not None}
     return {
         measure: Resolution(

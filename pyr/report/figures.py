@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pyr.compare import Point
 from pyr.report.measures import Measure
-from pyr.report.trail import Point
 from pyr.report.words import large
 from pyr.schema import Axis
 
@@ -34,7 +34,6 @@ _COLOURS = {
     "#060606": "var(--shade)",
 }
 _INK, _MUTED, _LINE, _ACCENT, _WORSE, _SHADE = _COLOURS
-_TWO_SIDED_95 = 1.959964
 _NAMED = 0.09
 """Share of the axis that a phase takes to have its name written, in a narrow chart."""
 _LOG_RANGE = 30.0
@@ -72,9 +71,7 @@ def trajectory(measure: Measure, axis: Axis, *, at: int | None) -> str:
         ways = measure.trail
         xs, values = [point.x for point in ways], [point.value for point in ways]
         _phases(axes, ways)
-        half = [_TWO_SIDED_95 * (point.se or 0.0) for point in ways]
-        low = [value - width for value, width in zip(values, half, strict=True)]
-        high = [value + width for value, width in zip(values, half, strict=True)]
+        low, high = [point.low for point in ways], [point.high for point in ways]
         if _wants_log(measure, values):
             axes.set_yscale("log")
             axes.yaxis.set_major_formatter(lambda y, _: large(y))
@@ -126,9 +123,7 @@ def over_phases(
             if wide or (span.end - span.begin) / whole > _NAMED:
                 _name_phase(axes, span.begin, span.name)
         xs, values = [point.x for point in points], [point.value for point in points]
-        half = [_TWO_SIDED_95 * (point.se or 0.0) for point in points]
-        low = [value - width for value, width in zip(values, half, strict=True)]
-        high = [value + width for value, width in zip(values, half, strict=True)]
+        low, high = [point.low for point in points], [point.high for point in points]
         axes.fill_between(xs, low, high, color=_ACCENT, alpha=0.16, linewidth=0)
         dots, thickness = ("", 1.4) if wide else ("o", 1.8)
         axes.plot(xs, values, color=_ACCENT, linewidth=thickness, marker=dots, markersize=3.2)

@@ -16,9 +16,9 @@ from typing import Literal
 
 import pandas as pd
 
-from pyr.compare import averaged, benjamini_hochberg, compare, training
+from pyr.compare import axis_of, benjamini_hochberg, compare, in_order
 from pyr.report import words
-from pyr.schema import Comparison, NoteCode, Run
+from pyr.schema import Comparison, NoteCode
 from pyr.store import Results
 
 METRIC = "bits_per_byte"
@@ -81,32 +81,17 @@ class Matrix:
     """Checkpoints inside phases that are not shown."""
 
 
-def relatives(candidate: Run, runs: Sequence[Run]) -> list[Run]:
-    """The finished runs of the candidate's training, up to itself, under whatever suite."""
-    own = training(candidate.checkpoint)
-    if not own:
-        return []
-    return [
-        run
-        for run in runs
-        if run.finished
-        and run.engine == candidate.engine
-        and averaged(run) == 1
-        and training(run.checkpoint) == own
-        and _key(run) <= _key(candidate)
-    ]
-
-
 def matrix(candidate: Results, others: Sequence[Results]) -> Matrix | None:
     """The matrix of a training that ends in the candidate; None without a second checkpoint.
 
     others: results of other checkpoints of the training, in any order; those up to the candidate
     take part, if they know their tokens or step.
     """
-    last = _key(candidate.run)
-    earlier = [each for each in others if _place(each.run) and _key(each.run) <= last]
-    known = {each.run.id: each for each in [*earlier, candidate]}
-    merged = list(_merged(sorted(known.values(), key=lambda each: _key(each.run)), candidate))
+    every = [each for each in others if each.run.id != candidate.run.id]
+    ordered = in_order([*every, candidate], axis_of(each.run for each in [*every, candidate]))
+    if candidate not in ordered:
+        return None
+    merged = list(_merged(ordered[: ordered.index(candidate) + 1], candidate))
     held = [_texts_of(each) for each in merged]
     domains = sorted(set(held[-1].records["task"])) if held else []
     if len(held) < 2 or not domains:
@@ -148,15 +133,6 @@ def _texts_of(results: Results) -> Results:
     return dataclasses.replace(
         results, records=results.records[mine], aggregates=results.aggregates.iloc[:0]
     )
-
-
-def _key(run: Run) -> tuple[int, str, str]:
-    # A phase of preferences counts no tokens: it stands where the phase before it ended.
-    return (_place(run), run.started, run.id)
-
-
-def _place(run: Run) -> int:
-    return run.checkpoint.tokens or run.checkpoint.step or 0
 
 
 def _merged(ordered: Sequence[Results], candidate: Results) -> Iterator[Results]:

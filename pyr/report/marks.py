@@ -11,8 +11,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pyr.compare import Point
 from pyr.report.measures import Measure
-from pyr.report.trail import Point
 
 SPARK_WIDTH, SPARK_HEIGHT = 96, 24
 _EDGE = 2.0

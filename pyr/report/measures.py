@@ -17,6 +17,7 @@ from pyr.compare import (
     ABOVE_CHANCE,
     Interval,
     Mark,
+    Point,
     Reliability,
     above_chance,
     benjamini_hochberg,
@@ -24,7 +25,6 @@ from pyr.compare import (
 )
 from pyr.gate.spec import Verdict
 from pyr.report import speed
-from pyr.report.trail import Point
 from pyr.schema import Comparison, Direction, Estimate, Kind, State
 
 FALSE_DISCOVERY_RATE = 0.10
@@ -192,8 +192,8 @@ def collect(
             chance=chances.get(each.measure),
             main=main.get(each.task) == each.metric,
             trail=trails.get(each.measure, ()),
-            marks=_marks(each, reliable or {}, rules),
-            now_at_chance=_fell_to_chance(each, chances.get(each.measure)),
+            marks=_marks(each, reliable or {}, rules, chances),
+            now_at_chance=_fell_to_chance(each, chances),
             fell=_fell(each, reliable or {}),
         )
         for each in comparisons
@@ -215,11 +215,19 @@ def _tested(comparisons: Sequence[Comparison]) -> list[Comparison]:
 
 
 def _marks(
-    comparison: Comparison, reliable: Mapping[str, Reliability], rules: Mapping[str, State]
+    comparison: Comparison,
+    reliable: Mapping[str, Reliability],
+    rules: Mapping[str, State],
+    chances: Mapping[str, float],
 ) -> tuple[Mark, ...]:
-    """The marks of a measure of a task that fails; none where a rule did: that is a decision."""
+    """The marks of a measure of a task that fails.
+
+    None where a rule failed, or where the score fell to guessing: both decide a great deal.
+    """
     known = reliable.get(comparison.measure)
     if known is None or not known.fails or rules.get(comparison.measure) == "fail":
+        return ()
+    if _fell_to_chance(comparison, chances):
         return ()
     return known.marks if section_of(comparison) == "task" else ()
 
@@ -229,7 +237,8 @@ def _fell(comparison: Comparison, reliable: Mapping[str, Reliability]) -> bool:
     return known is not None and known.fell and section_of(comparison) == "task"
 
 
-def _fell_to_chance(comparison: Comparison, chance: float | None) -> bool:
+def _fell_to_chance(comparison: Comparison, chances: Mapping[str, float]) -> bool:
+    chance = chances.get(comparison.measure)
     if comparison.candidate is None or comparison.baseline is None:
         return False
     now = above_chance(comparison.candidate, chance, direction=comparison.direction)

@@ -14,18 +14,17 @@ from typing import Literal
 
 import pandas as pd
 
-from pyr.compare import Reliability, above_chance, chances, reliability
-from pyr.compare.reliability import Way
+from pyr.compare import Point, ScoreHistory
+from pyr.gate import Assessment
 from pyr.gate.spec import Finding, Verdict
 from pyr.report.forgetting import Matrix, matrix
 from pyr.report.measures import JUDGED, Measure, Section, collect
 from pyr.report.provenance import Fact, facts
 from pyr.report.samples import Flips, flips
 from pyr.report.speed import SPEEDS, other_speed
-from pyr.report.trail import Point, Trails, follow
 from pyr.report.words import count, harmless, large, plural
 from pyr.report.writing import Writing, writing
-from pyr.schema import Axis, Checkpoint, Comparison, Run, Skipped, State
+from pyr.schema import Axis, Run, Skipped, State
 from pyr.store import Results
 
 Outcome = Literal["pass", "fail", "unclear", "incomplete", "measured"]
@@ -107,27 +106,24 @@ class Report:
 def build(
     candidate: Results,
     baseline: Results | None,
-    comparisons: Sequence[Comparison],
-    verdict: Verdict | None,
+    assessed: Assessment,
     *,
-    history: Sequence[Results] = (),
     relatives: Sequence[Results] = (),
     documents: pd.DataFrame | None = None,
 ) -> Report:
     """Everything the report of one run says, from what the store, compare and gate know.
 
-    history: other runs of the same training, in any order; they become the trajectory.
-    relatives: runs of all its phases, under whatever suite; they become the forgetting matrix.
+    assessed: the comparisons, the verdict and the history that both rest on.
+    relatives: runs of the same training, under whatever suite; they become the forgetting matrix.
     documents: the items as they were asked (`Store.documents`), for chance levels and samples.
     """
-    trails = follow([*history, candidate]) if history else Trails("tokens", {}, ())
-    guessing = chances(documents, comparisons) if documents is not None else {}
+    verdict = assessed.verdict
     measures = collect(
-        comparisons,
+        assessed.comparisons,
         verdict,
-        trails=trails.points,
-        chances=guessing,
-        reliable=_reliable(comparisons, trails, guessing, candidate.run.checkpoint),
+        trails=assessed.history.lines,
+        chances=assessed.chances,
+        reliable=assessed.reliable,
     )
     findings = sorted(verdict.findings if verdict else (), key=finding_rank)
     broken, sound = _health(candidate.records)
@@ -140,15 +136,15 @@ def build(
         measures=measures,
         flips=flips(candidate, baseline, measures, documents) if baseline else (),
         writing=writing(candidate, baseline, measures, documents),
-        forgetting=matrix(candidate, relatives or history),
-        axis=trails.axis,
+        forgetting=matrix(candidate, relatives),
+        axis=assessed.history.axis,
         charts=_charts(measures),
         broken=broken,
         sound=sound,
         skipped=_by_reason(candidate.run.skipped),
         notes=(
             *_overruled(verdict),
-            *_notes(candidate.run, baseline, measures, trails),
+            *_notes(candidate.run, baseline, measures, assessed.history),
             *_speeds(measures),
         ),
         facts=facts(candidate.run, baseline.run if baseline else None, verdict),
@@ -299,38 +295,8 @@ def _charts(measures: Sequence[Measure]) -> tuple[str, ...]:
 def _signal(ways: Sequence[Point]) -> float:
     """How far a measure moved over training, in standard errors."""
     values = [point.value for point in ways]
-    errors = sorted(point.se for point in ways if point.se)
+    errors = sorted(point.estimate.se for point in ways if point.estimate and point.estimate.se)
     return (max(values) - min(values)) / errors[len(errors) // 2] if errors else 0.0
-
-
-def _reliable(
-    comparisons: Sequence[Comparison],
-    trails: Trails,
-    guessing: Mapping[str, float],
-    checkpoint: Checkpoint,
-) -> dict[str, Reliability]:
-    """By measure, from its phase up to the checkpoint: what another phase changes is no noise.
-
-    At chance is what neither side lies above: a fall to guessing decides a great deal.
-    """
-    found = {}
-    place = checkpoint.reached(trails.axis)
-    for row in comparisons:
-        if row.candidate is None or row.exact:
-            continue
-        points = [
-            point
-            for point in trails.points.get(row.measure, ())
-            if point.phase == checkpoint.phase and place is not None and point.x <= place
-        ]
-        way = Way(tuple(float(p.x) for p in points), tuple(p.value for p in points))
-        chance = guessing.get(row.measure)
-        sides = [row.candidate, *([row.baseline] if row.baseline else [])]
-        best = max(
-            sides, key=lambda side: above_chance(side, chance, direction=row.direction) or 0.0
-        )
-        found[row.measure] = reliability(best, way, direction=row.direction, chance=chance)
-    return found
 
 
 def _health(records: pd.DataFrame) -> tuple[tuple[Broken, ...], int]:
@@ -376,7 +342,7 @@ def _speeds(measures: Sequence[Measure]) -> tuple[Note, ...]:
 
 
 def _notes(
-    run: Run, baseline: Results | None, measures: Sequence[Measure], trails: Trails
+    run: Run, baseline: Results | None, measures: Sequence[Measure], history: ScoreHistory
 ) -> tuple[Note, ...]:
     notes = [Note(text) for text in run.notes]
     if baseline:
@@ -385,7 +351,7 @@ def _notes(
             notes.append(Note("The two runs used different suites; only shared items compare."))
     repeated = Counter(each.note for each in measures if each.note)
     notes += [Note(text, amount) for text, amount in sorted(repeated.items())]
-    if trails.left_out and trails.points:
-        left_out = plural(len(trails.left_out), "run")
+    if history.left_out and history.lines:
+        left_out = plural(len(history.left_out), "run")
         notes.append(Note(f"Not drawn, as neither tokens nor step is known: {left_out}."))
     return tuple(notes)

@@ -30,9 +30,9 @@ class Document:
     target: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Results:
-    """Everything known of one run, as the rooms after `store` see it."""
+    """Everything known of one run, as the rooms after `store` see it. Never changed once made."""
 
     run: Run
     records: pd.DataFrame

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from pyr.compare import Interval, estimate, interval
-from pyr.compare.measures import estimated
+from pyr.compare.scores import estimated
 from pyr.compare.statistics import Floats, Ratio, ratio, spread
 from pyr.data.filters import Document
 from pyr.errors import MeasureError

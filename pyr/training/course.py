@@ -13,14 +13,13 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from pyr.compare import chances, compare
+from pyr.compare import Point, chances, compare, score_history
 from pyr.gate import read_verdict
 from pyr.gate.spec import Finding
 from pyr.report import forgetting
 from pyr.report.forgetting import Matrix
 from pyr.report.outline import finding_rank
 from pyr.report.provenance import flat
-from pyr.report.trail import Point, follow
 from pyr.schema import Run, State
 from pyr.store import Results, Store
 from pyr.training import checkpoints
@@ -114,7 +113,7 @@ def collect(curriculum: Curriculum, outcome: Outcome, output: Path, store: Store
         planned=tuple(phase.name for phase in curriculum.phases),
         legs=legs,
         matrix=forgetting.matrix(results[-1], results[:-1]) if results else None,
-        trails=follow(results).points,
+        trails=score_history(results).lines,
         chances=_chances(results[-1], store) if results else {},
         facts=tuple(_facts(curriculum, runs)),
     )
@@ -183,4 +182,4 @@ def _thinned(lines: Sequence[dict[str, float]], phase: str) -> Iterator[Point]:
         some = lines[first : first + size]
         mean = sum(line["loss"] for line in some) / len(some)
         middle = some[len(some) // 2]
-        yield Point(int(middle["tokens"]), mean, None, f"step {middle['step']:.0f}", phase)
+        yield Point(int(middle["tokens"]), mean, f"step {middle['step']:.0f}", phase)

@@ -26,8 +26,8 @@ from written import table, write_section
 import pyr.compare.limits as exact
 from pyr.compare import holm, interval
 from pyr.compare.differences import _paired
-from pyr.compare.measures import Items
 from pyr.compare.noise import _noise
+from pyr.compare.scores import Items
 from pyr.gate.sequential import FIRST, limits
 from pyr.schema import Estimate, Noise
 

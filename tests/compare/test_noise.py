@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 import numpy as np
 import pytest
-from factories_stats import a_run, published, records, results
+from factories_stats import published, records, results
 from scipy import stats
 
-from pyr.compare import average, compare, interval, lineage, trail, training, with_noise
+from pyr.compare import average, compare, interval, with_noise
 from pyr.compare.noise import fallen
 from pyr.schema import Aggregate, Checkpoint, Estimate
 
@@ -35,26 +34,6 @@ def mean_at(step, value, se=0.0001):
 def noise_of(runs):
     (row,) = with_noise(compare(runs[-1], runs[-2]), runs[-1], runs[-2], runs)
     return row.delta.noise
-
-
-@pytest.mark.parametrize(
-    ("name", "stem"),
-    [("out-checkpoint-200", "out"), ("pythia-160m-step1000", "pythia-160m"), ("final", "final")],
-)
-def test_checkpoints_of_one_training_share_their_name_up_to_the_step(name, stem):
-    found = Checkpoint(path="", name=name, digest="", format="safetensors", phase="base")
-    assert lineage(found) == ("base", stem)
-
-
-@pytest.mark.parametrize("name", ["tiny-base-1-50", "tiny-base-1", "tiny-base-1-50 (mean of 3)"])
-def test_a_pulse_and_its_phases_result_are_of_one_phase_and_one_training(name):
-    found = Checkpoint(path="", name=name, digest="", format="safetensors", phase="base-1", step=50)
-    assert lineage(found) == ("base-1", "tiny-base-1")
-    assert training(found) == "tiny"
-
-
-def test_a_checkpoint_without_a_phase_knows_no_training():
-    assert training(Checkpoint(path="", name="a-1", digest="", format="safetensors")) == ""
 
 
 def test_the_noise_is_that_about_a_straight_line():
@@ -82,36 +61,12 @@ def test_four_checkpoints_are_too_few_and_nine_the_most():
     assert noise_of([mean_at(i, 0.1 * (i % 2)) for i in range(12)]).checkpoints == 9
 
 
-def test_only_the_candidates_own_training_up_to_itself_counts():
-    mine = [mean_at(i, 0.1) for i in range(4)]
-    later = mean_at(9, 0.9)
-    other = dataclasses.replace(mine[0], run=a_run("other"))
-    unfinished = dataclasses.replace(
-        mine[1], run=dataclasses.replace(mine[1].run, id="x", finished="")
-    )
-    elsewhere = dataclasses.replace(
-        mine[1], run=dataclasses.replace(mine[1].run, id="y", suite_digest="another")
-    )
-    found = trail(mine[3], [mine[2], later, other, unfinished, elsewhere, mine[0], mine[1]])
-    assert [each.run.id for each in found] == ["step0", "step1", "step2", "step3"]
-
-
-def test_a_checkpoint_that_was_evaluated_twice_is_one():
-    runs = [mean_at(i, 0.1 * (i % 2)) for i in range(4)]
-    again = dataclasses.replace(runs[1], run=dataclasses.replace(runs[1].run, id="again"))
-    assert len(trail(runs[-1], [*runs, again])) == 4
-
-
 def test_the_noise_of_a_mean_is_that_of_its_training():
     runs = [mean_at(i, 0.3 + 0.02 * (-1) ** i) for i in range(8)]
     three = average(runs[-3:])
     (row,) = with_noise(compare(three, runs[0]), three, runs[0], runs)
     (last,) = with_noise(compare(runs[-1], runs[0]), runs[-1], runs[0], runs)
     assert row.candidate.noise.sd == pytest.approx(last.candidate.noise.sd / math.sqrt(3))
-
-
-def test_a_candidate_without_a_position_has_no_trail():
-    assert trail(results(), [mean_at(1, 0.1)]) == []
 
 
 def test_noise_widens_the_interval_and_the_p_value():

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pyr.compare.reliability import Reliability, Way, reliability
+from pyr.compare import Point, Reliability, reliability
 from pyr.schema import Estimate
 
 
-def way(values) -> Way:
-    return Way(tuple(float(n) for n in range(len(values))), tuple(map(float, values)))
+def way(values) -> list[Point]:
+    return [Point(x, float(value), f"c{x}", "") for x, value in enumerate(values)]
 
 
 def newest(value: float, se: float = 0.01) -> Estimate:

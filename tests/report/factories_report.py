@@ -11,6 +11,7 @@ import pandas as pd
 from factories_stats import facts_of
 
 from pyr.compare import compare
+from pyr.gate import assess
 from pyr.gate.spec import Finding, Rule, Verdict
 from pyr.report import outline
 from pyr.schema import Aggregate, Checkpoint, Record, Run
@@ -117,7 +118,12 @@ def a_verdict(*findings: Finding, state: str | None = None, **changes: Any) -> V
 def a_report(
     candidate: Results, baseline: Results | None = None, verdict: Verdict | None = None, **more: Any
 ) -> outline.Report:
-    return outline.build(candidate, baseline, compare(candidate, baseline), verdict, **more)
+    """The report of a run; history: other checkpoints of its training; documents: as asked."""
+    history, documents = more.pop("history", ()), more.get("documents")
+    assessed = assess(None, candidate, baseline, history=history, documents=documents)
+    plain = compare(candidate, baseline)
+    assessed = dataclasses.replace(assessed, comparisons=plain, verdict=verdict)
+    return outline.build(candidate, baseline, assessed, **more)
 
 
 def choice_scores(*scores: float) -> str:

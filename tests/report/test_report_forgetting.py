@@ -6,11 +6,11 @@ import dataclasses
 
 import numpy as np
 import pytest
-from factories_report import a_run, results, rows
+from factories_report import a_report, a_run, results, rows
 
-from pyr.compare import compare
-from pyr.report import outline, page
-from pyr.report.forgetting import ROWS_SHOWN, Cell, Row, _said, matrix, relatives
+from pyr.compare import compare, same_training
+from pyr.report import page
+from pyr.report.forgetting import ROWS_SHOWN, Cell, Row, _said, matrix
 from pyr.store import Results
 
 DOMAINS = ("held_out_base-1", "held_out_base-2")
@@ -93,7 +93,7 @@ def test_a_phase_that_counts_no_tokens_stands_behind_the_one_before_it(way: list
     started = dataclasses.replace(preferences.run, started="2026-01-02")
     last = dataclasses.replace(preferences, run=started)
     assert [row.phase for row in matrix(last, way).rows][-2:] == ["base-2", "dpo"]
-    assert len(relatives(last.run, [each.run for each in [*way, last]])) == 4
+    assert len(same_training(last.run, [each.run for each in [*way, last]])) == 4
 
 
 def test_a_domain_that_was_not_asked_leaves_a_gap(way: list[Results]) -> None:
@@ -123,22 +123,18 @@ def test_a_long_training_shows_the_ends_of_its_phases(way: list[Results]) -> Non
     assert found.left_out == 90 - ROWS_SHOWN
 
 
-def test_the_relatives_are_the_runs_of_one_recipe_before_it(way: list[Results]) -> None:
+def test_the_relatives_are_the_runs_of_one_recipe(way: list[Results]) -> None:
     other = a_run("else-base-1-9", step=9)
     other = dataclasses.replace(
         other, checkpoint=dataclasses.replace(other.checkpoint, phase="base-1")
     )
     runs = [each.run for each in way]
-    assert [run.checkpoint.name for run in relatives(way[1].run, [*runs, other])] == [
-        "tiny-base-1-50",
-        "tiny-base-1-100",
-    ]
-    assert relatives(a_run("plain"), runs) == []
+    assert same_training(way[1].run, [*runs, other]) == runs
+    assert same_training(a_run("plain"), runs) == []
 
 
 def test_the_page_shows_the_matrix_in_words(way: list[Results]) -> None:
-    rows_ = compare(way[-1], way[1])
-    report = outline.build(way[-1], way[1], rows_, None, relatives=way[:-1])
+    report = a_report(way[-1], way[1], relatives=way[:-1])
     html = page.render(report)
     assert 'id="forgetting"' in html
     assert "worse +0.300" in html

@@ -7,9 +7,9 @@ import re
 import pytest
 from factories_report import a_finding, a_report, a_run, a_verdict, results, rows
 
+from pyr.compare import Point
 from pyr.gate.spec import Rule
 from pyr.report import figures, marks
-from pyr.report.trail import Point
 
 
 def compared(*, direction: str = "higher", change: float = -2.0, **verdict):
@@ -76,7 +76,7 @@ def test_bits_per_byte_share_a_scale_whatever_the_metric() -> None:
 
 
 def test_a_sparkline_marks_the_candidate_and_not_the_last_checkpoint() -> None:
-    ways = [Point(x, value, None, "c", "") for x, value in ((0, 0.1), (10, 0.4), (20, 0.2))]
+    ways = [Point(x, value, "c", "") for x, value in ((0, 0.1), (10, 0.4), (20, 0.2))]
     spark = marks.spark(ways, at=10)
     assert (spark.x, spark.y) == (marks.SPARK_WIDTH / 2, 3)
     assert spark.path.count("L") == 2
@@ -100,7 +100,7 @@ def test_a_word_the_font_lacks_does_not_disturb_a_chart() -> None:
 
 def test_a_chart_over_phases_draws_chance_and_rings_for_phases_without_tokens() -> None:
     spans = [figures.Span("one", 0, 10), figures.Span("two", 10, 20)]
-    way = [Point(x, value, 0.01, "c", "p") for x, value in ((10, 0.4), (20, 0.5), (20, 0.6))]
+    way = [Point(x, value, "c", "p") for x, value in ((10, 0.4), (20, 0.5), (20, 0.6))]
     plain = figures.over_phases(way[:2], spans, name="a")
     assert figures.over_phases(way[:2], spans, name="a", chance=0.45).count("<path") > plain.count(
         "<path"

@@ -17,7 +17,7 @@ from factories_report import (
 )
 
 from pyr.compare import compare
-from pyr.gate import assess
+from pyr.gate import Assessment, assess
 from pyr.gate.spec import Rule
 from pyr.report import outline
 from pyr.report.text import markdown
@@ -44,7 +44,7 @@ def compared(task: str, p: float | None, change: float | None, **changes) -> Com
 
 
 def report_of(*comparisons: Comparison) -> outline.Report:
-    return outline.build(results(a_run("new")), results(a_run("old")), comparisons, None)
+    return outline.build(results(a_run("new")), results(a_run("old")), Assessment(comparisons))
 
 
 def words_of(report: outline.Report) -> dict[str, str]:
@@ -87,7 +87,7 @@ def test_a_rule_says_by_its_margin_what_matters() -> None:
     for state, margin in (("pass", "0.05"), ("pass", "0.02"), ("unclear", "0.05")):
         finding = a_finding(state, "arc/acc", rule=Rule(measure="arc/acc", not_worse_by=margin))
         runs = results(a_run("new")), results(a_run("old"))
-        said.append(outline.build(*runs, [row], a_verdict(finding)).measures[0].word)
+        said.append(outline.build(*runs, Assessment([row], a_verdict(finding))).measures[0].word)
     assert said == ["no change seen", "cannot tell", "cannot tell"]
 
 
@@ -390,9 +390,9 @@ COLLAPSE = [0.66, 0.7, 0.69, 0.74, 0.76, 0.79, 0.3]
 
 def _collapsed() -> outline.Report:
     """Seven checkpoints of one phase, the last of which lost what the others had."""
-    history = [_at(share, f"c{step}", step=step) for step, share in enumerate(COLLAPSE, 1)]
+    history = [_at(share, f"c-step{step}", step=step) for step, share in enumerate(COLLAPSE, 1)]
     assessed = assess(None, history[-1], history[-2], history=history)
-    return outline.build(history[-1], history[-2], assessed.comparisons, None, history=history)
+    return outline.build(history[-1], history[-2], assessed)
 
 
 def test_a_collapse_at_the_last_checkpoint_is_worse_and_said_to_have_fallen() -> None:
@@ -405,7 +405,7 @@ def test_a_collapse_at_the_last_checkpoint_is_worse_and_said_to_have_fallen() ->
 
 
 def test_a_checkpoint_is_not_said_to_have_fallen_for_what_came_after_it() -> None:
-    history = [_at(share, f"c{step}", step=step) for step, share in enumerate(COLLAPSE, 1)]
+    history = [_at(share, f"c-step{step}", step=step) for step, share in enumerate(COLLAPSE, 1)]
     (measure,) = a_report(history[-2], history[-3], history=history).measures
     assert not measure.fell
 
@@ -471,7 +471,8 @@ def test_provenance_marks_what_differs_and_should_not() -> None:
 def test_the_same_inputs_give_an_equal_report() -> None:
     new, old = two_runs()
     comparisons = compare(new, old)
-    assert outline.build(new, old, comparisons, None) == outline.build(new, old, comparisons, None)
+    first, second = (outline.build(new, old, Assessment(comparisons)) for _ in range(2))
+    assert first == second
 
 
 def test_what_was_skipped_for_one_reason_is_one_entry() -> None:

@@ -21,6 +21,7 @@ from factories_report import (
 from rich.console import Console
 
 from pyr.compare import compare
+from pyr.gate import Assessment
 from pyr.report import outline, terminal
 from pyr.schema import Aggregate, Skipped
 
@@ -46,7 +47,7 @@ def test_a_bound_of_zero_is_a_bound() -> None:
     new, old = two_runs()
     (row,) = compare(new, old)
     row = dataclasses.replace(row, low=-0.6, high=0.0)
-    assert "-0.300 \u00b10.300 vs old" in shown(outline.build(new, old, [row], None))
+    assert "-0.300 \u00b10.300 vs old" in shown(outline.build(new, old, Assessment([row])))
 
 
 def test_a_score_of_nothing_right_has_no_interval_below_zero() -> None:

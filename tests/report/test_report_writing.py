@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 
 import pandas as pd
-from factories_report import HOSTILE, a_run, results, rows
+from factories_report import HOSTILE, a_report, a_run, results, rows
 
-from pyr.compare import compare
-from pyr.report import outline, page
+from pyr.report import page
 from pyr.store import Results
 
 ITEMS = ["0.0", "0.1", "1.0", "1.1", "2.0"]
@@ -41,7 +40,7 @@ def documents() -> pd.DataFrame:
 
 
 def report(new: Results, old: Results | None = None):
-    return outline.build(new, old, compare(new, old), None, documents=documents())
+    return a_report(new, old, documents=documents())
 
 
 def test_texts_of_the_first_prompts_stand_side_by_side() -> None:
@@ -80,7 +79,7 @@ def test_a_task_at_chance_is_grey_and_says_so() -> None:
     asked = pd.DataFrame(
         [{"task": "arc", "item": str(n), "prompt": "?", "choices": choices} for n in range(40)]
     ).assign(target="0")
-    built = outline.build(new, None, compare(new, None), None, documents=asked)
+    built = a_report(new, documents=asked)
     [measure] = built.measures
     assert measure.marks == ("at chance",)
     html = page.render(built)

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pyr.compare import compare
+from pyr.compare import Point, compare
 from pyr.report.forgetting import Cell
-from pyr.report.trail import Point
 from pyr.training import course, course_page, recipe
 from pyr.training.course import Course
 from pyr.training.curriculum import Outcome
@@ -190,7 +189,7 @@ def test_a_loss_is_marked_as_worse_only_where_the_gate_failed_on_it(run: Course)
 
 
 def point(phase: str, x: int, value: float) -> Point:
-    return Point(x, value, 0.01, f"toy-{phase}", phase)
+    return Point(x, value, f"toy-{phase}", phase)
 
 
 def test_a_chart_says_in_words_what_it_draws(run: Course) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -17,13 +18,15 @@ from pyr.errors import MeasureError
 from pyr.schema import Direction, Estimate, Kind, Shares
 from pyr.store import Results
 
+Positions = npt.NDArray[np.intp]
+
 
 @dataclass(frozen=True, slots=True)
 class Items:
     """The items of one measure in one run: arrays of equal length.
 
-    Keys, clusters, documents and prompts are numbers that mean the same in both runs of a
-    comparison; -1 for an unstated document or prompt.
+    Keys, documents, prompts and answers are numbers that mean the same in every run; -1 for an
+    unstated document or prompt. Clusters are numbered within their run.
     """
 
     keys: Codes
@@ -35,7 +38,7 @@ class Items:
     answers: Codes
     """Log-likelihoods, to the last digit; -1 for other answers."""
 
-    def take(self, positions: npt.NDArray[np.intp]) -> Items:
+    def take(self, positions: Positions) -> Items:
         """The items at these positions."""
         return Items(
             self.keys[positions],
@@ -94,7 +97,7 @@ def estimate(records: pd.DataFrame) -> Estimate:
     """
     if records.empty:
         raise MeasureError("there are no records to take a mean of.")
-    items, _ = _encode(records)
+    items = _encode(records)
     measured = _measure(records, np.arange(len(records)), items)
     if measured.estimate is None:
         name = f"{records['task'].iat[0]}/{records['metric'].iat[0]}"
@@ -105,44 +108,53 @@ def estimate(records: pd.DataFrame) -> Estimate:
     return measured.estimate
 
 
-def measures(candidate: Results, baseline: Results | None) -> tuple[Measures, Measures]:
-    """The measures of both runs; where there are records, published means are not looked at.
+_SCORED: WeakKeyDictionary[Results, Measures] = WeakKeyDictionary()
+"""Results are never changed, and one report compares a run with many others."""
+
+
+def scores(results: Results, asked: Mapping[str, Sequence[int]] | None = None) -> Measures:
+    """Every measure of a run, computed once; where there are records, published means are ignored.
 
     Each group has one pooled measure per metric, a mean over all its items: its clusters are its
     tasks, unless records name their own.
+    asked: items asked and items there are by task, where that of another run counts: of two runs in
+    stages one says what an item of a group stands for.
     Raises MeasureError if a run holds the same item of a measure twice.
     """
-    found: tuple[Measures, Measures] = ({}, {})
-    runs = [candidate] if baseline is None else [candidate, baseline]
-    for side, run in enumerate(runs):
-        found[side].update(_published(run.aggregates))
-    full = [run.records[_USED].assign(side=i) for i, run in enumerate(runs) if len(run.records)]
-    if not full:
+    if asked and asked != results.run.asked:
+        return _score_run(results, asked)
+    if results not in _SCORED:
+        _SCORED[results] = _score_run(results, results.run.asked)
+    return _SCORED[results]
+
+
+def _score_run(results: Results, asked: Mapping[str, Sequence[int]]) -> Measures:
+    found: Measures = dict(_published(results.aggregates))
+    if results.records.empty:
         return found
-    records = pd.concat(full, ignore_index=True)
+    records = results.records[_USED]
     # Grouping by a few categories takes half the time of grouping by texts.
     records = records.astype(dict.fromkeys(["task", "metric", "group", "cluster"], "category"))
-    items, tasks = _encode(records)
-    for side, task, metric, rows in _slices(records, "task"):
-        found[side][task, metric] = _measure(records, rows, items.take(rows))
-    pooled = _pool(records, items, tasks)
-    asked = next((run.run.asked for run in runs if run.run.asked), {})
+    items = _encode(records)
+    for task, metric, rows in _slices(records, "task"):
+        found[task, metric] = _measure(records, rows, items.take(rows))
+    pooled = _pool(records, items)
     if asked:
         pooled = dataclasses.replace(pooled, weights=pooled.weights * _sampled(records, asked))
-    for side, group, metric, rows in _slices(records, "group"):
+    for group, metric, rows in _slices(records, "group"):
         if group and group not in records["task"].cat.categories:
-            found[side][group, metric] = _measure(records, rows, pooled.take(rows))
+            found[group, metric] = _measure(records, rows, pooled.take(rows))
     return found
 
 
 def _slices(
     records: pd.DataFrame, column: Literal["task", "group"]
-) -> Iterator[tuple[int, str, str, npt.NDArray[np.intp]]]:
-    """Side, name, metric and the positions of the rows, for each task or group and metric."""
-    slices = records.groupby(["side", column, "metric"], observed=True, sort=False).indices
+) -> Iterator[tuple[str, str, Positions]]:
+    """Name, metric and the positions of the rows, for each task or group and metric."""
+    slices = records.groupby([column, "metric"], observed=True, sort=False).indices
     for key, rows in slices.items():
-        side, name, metric = cast(tuple[int, str, str], key)
-        yield int(side), name, metric, np.asarray(rows)
+        name, metric = cast(tuple[str, str], key)
+        yield name, metric, np.asarray(rows)
 
 
 def _published(aggregates: pd.DataFrame) -> Iterator[tuple[tuple[str, str], Measured]]:
@@ -169,34 +181,51 @@ def _of_right_answers(metric: str, value: float, n: int) -> bool:
     return named and whole
 
 
-def _encode(records: pd.DataFrame) -> tuple[Items, Codes]:
-    """The records as arrays, their texts as numbers; and the number of each record's task."""
-    names = ("task", "item", "cluster", "doc_hash", "prompt_hash", "responses")
-    codes = {name: pd.factorize(records[name])[0].astype(np.int64) for name in names}
-    for name in ("cluster", "doc_hash", "prompt_hash"):
-        codes[name][(records[name] == "").to_numpy(dtype=bool)] = -1
-    scored = records["responses"].str.startswith("[[")
-    codes["responses"][~scored.to_numpy(dtype=bool)] = -1
-    keys = codes["task"] * (codes["item"].max() + 1) + codes["item"]
-    items = Items(
-        keys=keys,
+def _encode(records: pd.DataFrame) -> Items:
+    """The records as arrays. Texts become numbers that mean the same in every run: 63-bit hashes.
+
+    A cluster is only told from the others of its own run, so that it is numbered, not hashed.
+    """
+    clusters = pd.factorize(records["cluster"])[0].astype(np.int64)
+    alone = (records["cluster"] == "").to_numpy(dtype=bool)
+    places = np.arange(len(records))
+    scored = records["responses"].str.startswith("[[").to_numpy(dtype=bool)
+    return Items(
+        keys=_hashed(records["task"]) ^ _mixed(_hashed(records["item"])),
         values=records["value"].to_numpy(dtype=np.float64),
         weights=records["weight"].to_numpy(dtype=np.float64),
-        clusters=np.where(codes["cluster"] < 0, keys, keys.max() + 1 + codes["cluster"]),
-        documents=codes["doc_hash"],
-        prompts=codes["prompt_hash"],
-        answers=codes["responses"],
+        clusters=np.where(alone, places, len(records) + clusters),
+        documents=_stated(records["doc_hash"]),
+        prompts=_stated(records["prompt_hash"]),
+        answers=np.where(scored, _hashed(records["responses"]), -1),
     )
-    return items, codes["task"]
 
 
-def _pool(records: pd.DataFrame, items: Items, tasks: Codes) -> Items:
+def _hashed(texts: pd.Series) -> Codes:
+    """A number from 0 for each text, the same in every run (SipHash with a fixed key)."""
+    codes, uniques = pd.factorize(texts)
+    hashes = pd.util.hash_array(np.asarray(uniques, dtype=object), categorize=False)
+    return (hashes >> np.uint64(1)).astype(np.int64)[codes]
+
+
+def _mixed(codes: Codes) -> Codes:
+    """Other numbers, so that a task and an item of the same name do not cancel each other."""
+    return (codes * 3 + 1) & np.int64(2**63 - 1)
+
+
+def _stated(texts: pd.Series) -> Codes:
+    """The same, -1 for an empty text."""
+    return np.where((texts == "").to_numpy(dtype=bool), -1, _hashed(texts))
+
+
+def _pool(records: pd.DataFrame, items: Items) -> Items:
     """The same items, those without a cluster clustered by their task.
 
     The items of a group's only task stay apart: one cluster would have no standard error.
     """
-    kinds = records.groupby(["side", "group"], observed=True)["task"].transform("nunique")
+    kinds = records.groupby("group", observed=True)["task"].transform("nunique")
     by_task = ((records["cluster"] == "") & (kinds > 1)).to_numpy(dtype=bool)
+    tasks = pd.factorize(records["task"])[0].astype(np.int64)
     # Negative, so that no task is taken for a cluster that records name.
     return dataclasses.replace(items, clusters=np.where(by_task, -1 - tasks, items.clusters))
 
@@ -211,7 +240,7 @@ def _sampled(records: pd.DataFrame, asked: Mapping[str, Sequence[int]]) -> Float
     return np.asarray(found, dtype=np.float64)
 
 
-def _measure(records: pd.DataFrame, rows: npt.NDArray[np.intp], items: Items) -> Measured:
+def _measure(records: pd.DataFrame, rows: Positions, items: Items) -> Measured:
     first = records.iloc[rows[0]]
     measured = Measured(
         first["direction"], first["unit"], str(first["group"]), first["kind"], bool(first["exact"])
@@ -252,7 +281,7 @@ def with_shares(estimate: Estimate, found: Shares) -> Estimate:
     return dataclasses.replace(estimate, se=half_width(found), skew=0.0, shares=found)
 
 
-def _refuse_twins(records: pd.DataFrame, rows: npt.NDArray[np.intp], items: Items) -> None:
+def _refuse_twins(records: pd.DataFrame, rows: Positions, items: Items) -> None:
     _, first = np.unique(items.keys, return_index=True)
     if len(first) == len(rows):
         return
