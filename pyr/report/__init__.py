@@ -3,7 +3,6 @@
 outline.py      everything a report says, as plain data; nothing is decided after it
 measures.py     ... of every measure: its numbers, one word, its place
 forgetting.py   ... of what a training forgot: text sets by checkpoints
-trail.py        ... of the checkpoints before
 samples.py      ... of the items that changed sides
 writing.py      ... of what a checkpoint writes by itself
 provenance.py   ... of who, what and where
