@@ -12,7 +12,7 @@ from factories_stats import published, records, results
 from pyr.compare import compare
 from pyr.gate import judge
 from pyr.gate.spec import Gate, Rule
-from pyr.gate.stages import Budget
+from pyr.gate.sequential import Budget
 from pyr.schema import Aggregate
 from pyr.store import Results
 

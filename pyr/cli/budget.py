@@ -10,8 +10,8 @@ from pathlib import Path
 
 from pyr.errors import UsageError
 from pyr.gate import assess
+from pyr.gate.sequential import Budget
 from pyr.gate.spec import Gate, Verdict
-from pyr.gate.stages import Budget
 from pyr.schema import Run
 from pyr.store import Results, Store
 from pyr.training.log import LOG, read_log

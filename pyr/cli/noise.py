@@ -11,7 +11,7 @@ from pyr import content
 from pyr.checkpoint import identify
 from pyr.cli.eval import local_mirror, measure
 from pyr.cli.settings import settle
-from pyr.compare.jitter import Jitter, jitter
+from pyr.compare.noise import Jitter, jitter
 from pyr.errors import UsageError
 from pyr.evaluate import Conditions
 from pyr.schema import Checkpoint, Suite

@@ -4,20 +4,17 @@ One estimator serves every measure: the weighted mean sum(v w) / sum(w), with th
 standard error of a ratio, clustered. Two runs are paired item by item wherever both hold the same
 items, asked the same way.
 
-    statistics.py    numbers in, numbers out: means, standard errors, shares, corrections
-    limits.py        estimates -> confidence limits and p-values
-    scores.py        one run's records -> an estimate for every task and group
-    differences.py   two runs' estimates -> a Comparison for every measure
-    score_history.py  earlier checkpoints of the same training: which, in which order, their scores
-    noise.py         a training's checkpoints -> how much scores differ for no lasting reason
-    jitter.py        the smallest difference worth reading
-    averages.py      the last few checkpoints as one candidate
-    chance.py        what guessing would score
-    reliability.py   whether a task can say anything of this training: marks from its history
+    statistics.py     numbers in, numbers out: means, standard errors, shares, corrections
+    limits.py         estimates -> confidence limits and p-values
+    scores.py         one run's records -> an estimate for every task and group, computed once
+    differences.py    two runs' scores -> a Comparison for every measure
+    score_history.py  earlier checkpoints of one training: which, in which order, their scores
+    noise.py          how much scores differ for no lasting reason: checkpoints, arithmetic
+    signal.py         whether a task carries signal for this training; chance level
+    averages.py       the last few checkpoints as one candidate
 """
 
 from pyr.compare.averages import average, average_of, averaged
-from pyr.compare.chance import chances
 from pyr.compare.differences import compare
 from pyr.compare.limits import (
     Interval,
@@ -28,14 +25,6 @@ from pyr.compare.limits import (
     reach,
 )
 from pyr.compare.noise import with_noise
-from pyr.compare.reliability import (
-    ABOVE_CHANCE,
-    Mark,
-    Reliability,
-    above_chance,
-    reliabilities,
-    reliability,
-)
 from pyr.compare.score_history import (
     Point,
     ScoreHistory,
@@ -49,6 +38,15 @@ from pyr.compare.score_history import (
     training_of,
 )
 from pyr.compare.scores import estimate
+from pyr.compare.signal import (
+    ABOVE_CHANCE,
+    Mark,
+    Reliability,
+    above_chance,
+    chances,
+    reliabilities,
+    reliability,
+)
 from pyr.compare.statistics import benjamini_hochberg, holm
 
 __all__ = [

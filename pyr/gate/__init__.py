@@ -20,24 +20,17 @@ For ``direction: lower`` the last two are mirrored. A broken health check fails 
 missing.
 
     spec.py        the files that people write, and what a gate answers
-    assess.py      two runs -> comparisons, noise, verdict: the way of every verb but bisect
-    verdict.py     the rules on the bench: what they match, the findings, the verdict
-    obstacles.py   what keeps a rule from being judged, or from passing
-    rules.py       one rule against one estimate: the allowed values, the state, the n needed
-    families.py    many rules: Holm on the side that fails
+    verdict.py     two runs -> comparisons, noise, findings, verdict; Holm over the rules
+    rules.py       one rule against one estimate; preconditions of judging and passing
     power.py       what a gate can resolve, before anything is measured
-    sequential.py  bounds that hold although one looked before
-    stages.py      a run in stages: who is asked more
+    sequential.py  bounds under repeated looks; a run in stages: who is asked more
     bisect.py      the first bad one of a training's checkpoints
     record.py      verdicts on disk: read, overruled, recomputed
     sentences.py   findings in words
-    health.py      the guard that every gate has
 """
 
-from pyr.gate.assess import Assessment, assess
-from pyr.gate.health import with_health
 from pyr.gate.record import accept, as_json, read_verdict, still_accepted, verify
-from pyr.gate.verdict import judge, verdict_state
+from pyr.gate.verdict import Assessment, assess, judge, verdict_state, with_health
 
 __all__ = [
     "Assessment",

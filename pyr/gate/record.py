@@ -12,8 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from pyr.compare import average
 from pyr.errors import StoreError, UsageError
-from pyr.gate.assess import assess
 from pyr.gate.spec import Acceptance, Finding, Gate, Verdict
+from pyr.gate.verdict import assess
 from pyr.store import Results, Store
 
 _VERDICT = TypeAdapter(Verdict)

@@ -1,21 +1,27 @@
-"""Bounds that hold although one looked before: what stages cost, and how it is paid.
+"""Confidence bounds that stay valid under repeated looks, and who is asked more.
 
 A suite's items come in one random order, the same for every checkpoint, so that any beginning is a
 fair sample. Looking again and again at a fixed-size bound would multiply its error: before the last
 item, bounds come from a confidence sequence, which holds at all times at once; a fifth of the error
 is spent on it, four fifths are left for the bound at the end. Together they stay below the whole
 (union bound), whenever one stops and for whatever reason.
+
+Adaptive evaluation: a first stage for every rule, then twice the items for tasks whose rules are
+undecided. The verdict after each stage is the ordinary one. A rule that surely fails ends it: the
+gate is closed, whatever the others say.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 from pyr.compare import Interval, interval, largest_tail, noise_reach, one_sided_p
-from pyr.gate.obstacles import FEWEST_ALIKE, Bench
-from pyr.gate.rules import Demand, is_census
+from pyr.gate.rules import FEWEST_ALIKE, Bench, Demand, is_census
+from pyr.gate.spec import Verdict
 from pyr.schema import Comparison, Estimate
+from pyr.store import Results
 
 FIRST = 32
 """Items a task in the first stage; each later one doubles what was asked."""
@@ -93,3 +99,75 @@ def _boundary(t: float, tail: float, *, tuned_for: int) -> float:
     odds = 2 * math.log(1 / tail)
     scaled = t * (odds + math.log(odds + 1)) / tuned_for
     return math.sqrt(2 * (scaled + 1) / scaled * math.log(math.sqrt(scaled + 1) / tail))
+
+
+# ------------------------------------------------------------------ adaptive evaluation
+
+
+Judge = Callable[[Results], Verdict]
+"""The verdict on what has been measured so far."""
+
+
+class Budget:
+    """What each task is to be asked: more in each stage, until the verdict is known or time is up.
+
+    The first stage is asked whatever it takes.
+    """
+
+    def __init__(
+        self, judge: Judge, label: str, *, left: Callable[[], float] = lambda: math.inf
+    ) -> None:
+        """label: what makes this another run than one asked as a whole. left: seconds to spend."""
+        self.label = label
+        self.ended = ""
+        self._judge = judge
+        self._left = left
+        self._first = True
+        self._wants: dict[str, int] = {}
+
+    def wanted(self, task: str) -> int:
+        """How many items of the task are to have been asked by now."""
+        if self._first or self._left() > 0:
+            return self._wants.get(task, FIRST)
+        return 0
+
+    def more(self, so_far: Results) -> bool:
+        """Whether there is another stage; `so_far` says what was asked of all there is."""
+        self._first = False
+        verdict, left = self._judge(so_far), self._left()
+        if any(each.state == "fail" for each in verdict.findings):
+            return False
+        asked = so_far.run.asked
+        open_tasks = [
+            task for task in undecided(verdict, so_far) if asked[task][0] < asked[task][1]
+        ]
+        if open_tasks and left <= 0:
+            self.ended = f"the time was up, {-left:.0f} s before this stage was done"
+            return False
+        self._wants |= {task: 2 * max(asked[task][0], FIRST // 2) for task in open_tasks}
+        return bool(open_tasks)
+
+
+def undecided(verdict: Verdict, results: Results) -> Iterator[str]:
+    """The tasks in stages of which more items might decide a rule."""
+    names = {
+        each.measure.rpartition("/")[0]
+        for each in verdict.findings
+        if each.state == "unclear" and each.observed is not None
+    }
+    pairs = results.records[["task", "group"]].drop_duplicates()
+    for task, group in pairs.itertuples(index=False):
+        if task in results.run.asked and not names.isdisjoint({task, group}):
+            yield task
+
+
+def asked_of(results: Results) -> dict[str, tuple[int, int]]:
+    """Items asked and items there are, of every task in stages and of every group of such."""
+    asked = results.run.asked
+    found = {task: (n, total) for task, (n, total) in asked.items()}
+    pairs = results.records[["task", "group"]].drop_duplicates()
+    for group, tasks in pairs[pairs["group"] != ""].groupby("group")["task"]:
+        inside = [asked[task] for task in tasks if task in asked]
+        if inside and group not in asked:
+            found[str(group)] = (sum(n for n, _ in inside), sum(total for _, total in inside))
+    return found

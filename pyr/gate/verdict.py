@@ -1,26 +1,106 @@
-"""The rules on the bench: what they match, what stands in the way, the findings, the verdict."""
+"""Apply a gate's rules to a comparison and return a verdict.
+
+Many rules make two errors differ. A false pass needs every rule to pass by chance at once: each at
+its own level keeps the whole at that level, uncorrected (intersection-union test: Berger 1982,
+Technometrics 24). A false fail needs only one, and grows with their number: there Holm's correction
+keeps the chance that any sound measure fails at one minus the gate's confidence (Holm 1979,
+Scandinavian Journal of Statistics 6).
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import importlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from pyr.compare import Reliability, average_of
+import pandas as pd
+from scipy import special
+
+from pyr.compare import (
+    Reliability,
+    ScoreHistory,
+    average_of,
+    chances,
+    compare,
+    holm,
+    reliabilities,
+    score_history,
+    with_noise,
+)
 from pyr.errors import ContentError, did_you_mean
-from pyr.gate import families, rules, sentences, sequential
-from pyr.gate.obstacles import Bench, bar_to_pass, obstacle, skipped
+from pyr.gate import rules, sentences, sequential
+from pyr.gate.rules import Bench, bar_to_pass, obstacle, skipped
+from pyr.gate.sequential import asked_of
 from pyr.gate.spec import Finding, Gate, Rule, Verdict
-from pyr.gate.stages import asked_of
-from pyr.schema import HEALTH, Comparison, Kind, State
+from pyr.schema import HEALTH, Comparison, Kind, Run, State
 from pyr.store import Results
 from pyr.store.table import records_digest
 
 _MISTAKES = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """What a rule's own function may raise by mistake."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What changed, what the gate says of it, and what both rest on."""
+
+    comparisons: Sequence[Comparison]
+    verdict: Verdict | None = None
+    """None without a gate."""
+    history: ScoreHistory = ScoreHistory("tokens", {})
+    chances: Mapping[str, float] = field(default_factory=dict)
+    """What guessing would score, by measure."""
+    reliable: Mapping[str, Reliability] = field(default_factory=dict)
+    """What the history says of each measure."""
+
+
+def assess(
+    gate: Gate | None,
+    candidate: Results,
+    baseline: Results | None,
+    *,
+    history: Sequence[Results] = (),
+    documents: pd.DataFrame | None = None,
+) -> Assessment:
+    """Compare, join checkpoint noise where history shows it, and judge.
+
+    history: stored runs of the candidate's training; noise and signal rest on those of its phase.
+    documents: the candidate's items as asked, for what guessing would score.
+    """
+    known = score_history(history, candidate)
+    comparisons = with_noise(compare(candidate, baseline), candidate, baseline, known.phase)
+    guessing = chances(documents, comparisons) if documents is not None else {}
+    reliable = reliabilities(candidate, known.phase, guessing)
+    assessed = Assessment(comparisons, None, known, guessing, reliable)
+    if gate is None:
+        return assessed
+    own = {candidate.run.id, *average_of(candidate.run)}
+    verdict = judge(
+        with_health(gate, candidate.run),
+        candidate,
+        baseline,
+        comparisons,
+        history=[each for each in known.phase if each.run.id not in own],
+        chances=guessing,
+        reliable=reliable,
+    )
+    return replace(assessed, verdict=verdict)
+
+
+def with_health(gate: Gate, run: Run) -> Gate:
+    """The gate with a guard that every health check holds, unless it has one.
+
+    An imported run has no health records, and nothing to be said of them.
+    """
+    named = any(rule.task == HEALTH for rule in gate.rules)
+    if named or run.checkpoint.format == "imported":
+        return gate
+    health = Rule(measure=f"{HEALTH}/*", at_least=1, why="a broken checkpoint has no scores")
+    return gate.model_copy(update={"guards": [health, *gate.guards]})
 
 
 def judge(
@@ -49,15 +129,13 @@ def judge(
         reliable=reliable or {},
         asked=asked_of(candidate),
     )
-    findings = [
-        dataclasses.replace(finding, part=part)
-        for part, members in gate.parts.items()
-        for rule in members
-        for finding in _findings(bench, rule)
-    ]
+    findings: list[Finding] = []
+    for part, members in gate.parts.items():
+        for rule in members:
+            findings += [replace(finding, part=part) for finding in _findings(bench, rule)]
     # Where the unclear may pass, a fail made unclear would open the gate: there each stands alone.
     if gate.family == "holm" and gate.unclear == "block":
-        findings = families.corrected(findings, 1 - gate.confidence)
+        findings = corrected(findings, 1 - gate.confidence)
     runs = [candidate.run, *([baseline.run] if baseline else [])]
     return Verdict(
         gate=gate.name,
@@ -99,14 +177,17 @@ def _digests(bench: Bench, history: Sequence[Results]) -> dict[str, str]:
 
 
 def _findings(bench: Bench, rule: Rule) -> Iterator[Finding]:
-    matched = [row for row in bench.comparisons if _asked(bench, rule, row)]
-    for row in matched:
-        yield _finding(bench, rule, row)
-    seen = {row.task for row in matched} | {row.group for row in matched}
-    unseen = {what: why for what, why in skipped(bench, rule).items() if what not in seen}
-    for what, why in unseen.items():
-        yield _watched(rule, _unclear(rule, rule.measure, f"{what} was skipped: {why}"))
-    if not matched and not unseen:
+    seen = set()
+    for row in bench.comparisons:
+        if _asked(bench, rule, row):
+            seen |= {row.task, row.group}
+            yield _finding(bench, rule, row)
+    matched = bool(seen)
+    for what, why in skipped(bench, rule).items():
+        if what not in seen:
+            matched = True
+            yield _watched(rule, _unclear(rule, rule.measure, f"{what} was skipped: {why}"))
+    if not matched:
         near = did_you_mean(rule.measure, [row.measure for row in bench.comparisons])
         reason = f"neither run has a measure of that name; {near}"
         yield _watched(rule, _unclear(rule, rule.measure, reason.removesuffix("; ")))
@@ -130,7 +211,7 @@ def _watched(rule: Rule, finding: Finding) -> Finding:
     if not rule.watch:
         return finding
     remarks = (*finding.remarks, sentences.watched(finding.state))
-    return dataclasses.replace(finding, state="pass", remarks=remarks, p_fail=None)
+    return replace(finding, state="pass", remarks=remarks, p_fail=None)
 
 
 def _finding(bench: Bench, rule: Rule, row: Comparison) -> Finding:
@@ -224,3 +305,32 @@ def _called(name: str, row: Comparison) -> Finding:
             remedy="return a pyr.gate.spec.Finding",
         )
     return found
+
+
+# ------------------------------------------------------------------ many rules, one verdict
+
+
+def corrected(findings: Sequence[Finding], alpha: float) -> list[Finding]:
+    """The findings, those that fail only by their number made unclear.
+
+    The family is every finding with a test behind it. Broken checks are no test: they stay.
+    """
+    family = [finding.p_fail for finding in findings]
+    certain = holm(family, alpha)
+    count = sum(p is not None for p in family)
+    kept = []
+    for finding, sure in zip(findings, certain, strict=True):
+        by_number = finding.state == "fail" and finding.p_fail is not None and not sure
+        kept.append(_demoted(finding, alpha, count) if by_number else finding)
+    return kept
+
+
+def _demoted(finding: Finding, alpha: float, count: int) -> Finding:
+    """z grows with sqrt(n): as many times more items as the squared ratio of z asked to z seen."""
+    needed, said = None, "more items would decide it"
+    if finding.p_fail and finding.observed and finding.observed.n:
+        seen, asked = special.ndtri([finding.p_fail, alpha / count])
+        needed = math.ceil(finding.observed.n * (asked / seen) ** 2)
+        said = sentences.items_needed(needed)
+    remarks = (*finding.remarks, sentences.one_of_many(count, said))
+    return replace(finding, state="unclear", n_needed=needed, remarks=remarks)

@@ -7,7 +7,7 @@ import pytest
 from factories_stats import records, results
 
 from pyr.compare import compare
-from pyr.compare.jitter import jitter
+from pyr.compare.noise import jitter
 from pyr.schema import Checkpoint
 
 VALUES = np.linspace(0, 2, 50)

@@ -11,7 +11,7 @@ from factories_stats import records, results
 
 from pyr.compare import compare
 from pyr.gate import judge
-from pyr.gate.stages import Budget, asked_of
+from pyr.gate.sequential import Budget, asked_of
 
 KEEP = a_gate({"measure": "*/acc", "not_worse_by": 0.05})
 
