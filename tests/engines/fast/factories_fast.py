@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from factories_model import ROOT, byte_level_tokenizer
+from factories_model import HERE, byte_level_tokenizer
 
 TOKENIZER = byte_level_tokenizer()
 MAX_LENGTH = 128
@@ -83,7 +83,7 @@ def instances(kind: str, arguments: list[tuple[str, ...]]) -> list[Any]:
 def requests() -> list[tuple[str, str]]:
     """Every kind of (context, continuation): see the comments."""
     draw = random.Random(0)
-    text = (ROOT / "pyr" / "errors.py").read_text(encoding="utf-8")
+    text = (HERE / "tiny_text.txt").read_text(encoding="utf-8")
 
     def piece(length: int) -> str:
         start = draw.randrange(len(text) - length)
@@ -118,5 +118,5 @@ def requests() -> list[tuple[str, str]]:
 
 def texts() -> list[str]:
     """For rolling scores: empty, one token, and longer than several windows (T8)."""
-    text = (ROOT / "pyr" / "errors.py").read_text(encoding="utf-8")
+    text = (HERE / "tiny_text.txt").read_text(encoding="utf-8")
     return ["", "a", text[:40], text[:700], text[700:1200]]
