@@ -14,6 +14,9 @@ from factories_model import byte_level_tokenizer
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ["TQDM_DISABLE"] = "1"
+# One thread for torch, in the processes that tests start too: tiny models gain nothing from more,
+# and threads that wait for each other spin.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 def pytest_configure(config: pytest.Config) -> None:
