@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
+
 import pytest
 
 from pyr import content
 from pyr.data.source import load_function
 
 
+def made(kind: str, **arguments: int) -> Iterator[dict]:
+    yield from load_function(content.path("train/tiny/generate.py"), kind)(**arguments)
+
+
 def rows(kind: str, **arguments: int) -> list[dict]:
-    return list(load_function(content.path("train/tiny/generate.py"), kind)(**arguments))
+    return list(made(kind, **arguments))
 
 
 def test_the_standard_library_has_code_and_documentation() -> None:
-    code = rows("python_code")[:3]
-    docs = rows("python_docs")[:3]
+    code = list(islice(made("python_code"), 3))
+    docs = list(islice(made("python_docs"), 3))
     assert all("\n" in row["text"] for row in code)
     assert all(len(row["text"]) >= 200 for row in docs)
 
