@@ -2,13 +2,17 @@
 CHECKPOINT = .cache/demo/SmolLM2-135M-Instruct
 DATASETS = ../shared/data/hub .cache/demo/hub
 
-.PHONY: demo test check report-example train-example bench parity bench-gates twins planted-faults public-histories clean
+.PHONY: demo test nightly check report-example train-example bench parity bench-gates twins planted-faults public-histories clean
 
 demo: .venv/.ready
 	.venv/bin/pyr demo
 
 test: .venv/.ready
 	.venv/bin/python -m pytest
+
+# What takes minutes: kills at random moments, several ranks, whole recipes, the wheel end to end.
+nightly: .venv/.ready
+	.venv/bin/python -m pytest -m slow
 
 check: .venv/.ready
 	.venv/bin/ruff format --check .

@@ -182,6 +182,7 @@ def scores(store: Store, run: Run) -> pd.DataFrame:
     return records[["task", "metric", "item", "value", "weight"]].reset_index(drop=True)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_without_asking_again(tiny_checkpoint: Path, tmp_path: Path) -> None:
     with start(tiny_checkpoint, tmp_path / "killed") as process:
         assert process.stdout is not None
@@ -202,6 +203,7 @@ def test_a_killed_run_goes_on_without_asking_again(tiny_checkpoint: Path, tmp_pa
     pd.testing.assert_frame_equal(scores(store, finished), scores(whole, undisturbed))
 
 
+@pytest.mark.slow
 def test_two_at_once_make_one_run(tiny_checkpoint: Path, tmp_path: Path) -> None:
     both = [start(tiny_checkpoint, tmp_path) for _ in range(2)]
     outputs = [process.communicate()[0] for process in both]
@@ -227,7 +229,7 @@ def test_a_full_disk_leaves_a_run_that_goes_on_later(
     from pyr.errors import StoreError
     from pyr.store import OpenRun
 
-    store, checkpoint = Store(tmp_path), identify(tiny_checkpoint)
+    store, checkpoint = Store(tmp_path / "full"), identify(tiny_checkpoint)
     whole = OpenRun.append
 
     def full(self: OpenRun, probe: str, records: Any) -> None:
@@ -241,7 +243,16 @@ def test_a_full_disk_leaves_a_run_that_goes_on_later(
     [broken_off] = store.runs()
     assert not broken_off.finished
     monkeypatch.setattr(OpenRun, "append", whole)
-    assert evaluate(checkpoint, SUITE, store).finished
+    asked: list[tuple[str, int]] = []
+    conditions = Conditions(progress=lambda what, done, total: asked.append((what, done)))
+    finished = evaluate(checkpoint, SUITE, store, conditions)
+    assert (finished.id, finished.finished != "") == (broken_off.id, True)
+    # What was stored is not asked again, and the scores are those of a run without a break.
+    assert next(done for what, done in asked if what == "pyr_facts") >= 64
+    undisturbed = evaluate(checkpoint, SUITE, Store(tmp_path / "whole"))
+    pd.testing.assert_frame_equal(
+        scores(store, finished), scores(Store(tmp_path / "whole"), undisturbed)
+    )
 
 
 # ------------------------------------------------------------------ stages

@@ -9,6 +9,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from factories_stats import a_run
+
+from pyr.schema import Aggregate
+from pyr.store import Store
 
 ROOT = Path(__file__).parent.parent
 
@@ -45,6 +49,26 @@ def test_every_suite_gate_and_template_is_in_the_wheel(installed: Path) -> None:
         assert not {str(file) for file in here if not (packaged / file).is_file()}
 
 
+def test_the_wheel_finds_what_its_suite_needs(installed: Path, tmp_path: Path) -> None:
+    done = run(installed, tmp_path, "-m", "pyr.cli", "doctor", "--suite", "smoke")
+    assert done.returncode == 0, done.stderr
+    assert "nothing is missing for suite smoke" in done.stdout
+
+
+def test_the_wheel_judges_and_reports_from_another_folder(installed: Path, tmp_path: Path) -> None:
+    store = Store(tmp_path / "results")
+    for run_ in (a_run("before"), a_run("after")):
+        with store.begin(run_, on_wait=print) as opened:
+            opened.put_aggregates([Aggregate("arc", "acc", 0.5, 0.01, n=500)])
+            opened.finish(finished="x", skipped=(), notes=(), data={}, environment={})
+    done = run(
+        installed, tmp_path, "-m", "pyr.cli", "compare", "before", "after", "--gate", "smoke"
+    )
+    assert "rules:" in done.stdout, done.stderr
+    assert list(tmp_path.glob("results/**/*.html"))
+
+
+@pytest.mark.slow
 def test_the_wheel_evaluates_from_another_folder(
     installed: Path, tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
