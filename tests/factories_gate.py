@@ -11,8 +11,8 @@ from factories_stats import published, records, results
 
 from pyr.compare import compare
 from pyr.gate import judge
-from pyr.gate.spec import Gate, Rule
 from pyr.gate.sequential import Budget
+from pyr.gate.spec import Gate, Rule
 from pyr.schema import Aggregate
 from pyr.store import Results
 
