@@ -8,17 +8,20 @@ import json
 import platform
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pandas as pd
 
 from pyr import content, datasets
-from pyr.engines import EngineSettings, open_model
-from pyr.probes import LoadedOnce, Opener, Probe, Subject, make_probe, needs
+from pyr.engines import EngineSettings
+from pyr.engines.model_reuse import ModelReuse
+from pyr.gate.sequential import Budget
+from pyr.probes import Probe, Subject, make_probe, needs
 from pyr.probes.machine import processor
 from pyr.schema import Checkpoint, ProbeSpec, Run, Skipped, Suite
 from pyr.store import OpenRun, Results, Store
@@ -27,25 +30,18 @@ from pyr.store.table import aggregates_frame
 _VERSIONS = ("pyr-lm", "lm_eval", "torch", "transformers", "tokenizers", "datasets")
 
 
-def _silent(*_: Any) -> None:
-    pass
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Where an evaluation reports to; by default nowhere."""
+
+    progress: Callable[[str, int, int], None] = lambda what, done, total: None
+    """Called with a task, its items done and all of them."""
+    say: Callable[[str], None] = lambda text: None
 
 
-class Plan(Protocol):
-    """What is asked in which stage; `gate.stages.Budget` is one."""
-
-    label: str
-    """What makes this another run than one asked as a whole."""
-    ended: str
-    """Why it ended while more could have been decided; empty if it did not."""
-
-    def wanted(self, task: str) -> int:
-        """How many items of the task are to have been asked by now."""
-        ...
-
-    def more(self, so_far: Results) -> bool:
-        """Whether there is another stage."""
-        ...
+@contextmanager
+def _unseen(title: str) -> Iterator[Shown]:
+    yield Shown()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +53,14 @@ class Conditions:
     """Local mirror of hub data sets; None asks the hub or its cache."""
     skip_missing: bool = False
     """Go on without tasks whose data is not here; the run is marked incomplete."""
-    plan: Plan | None = None
+    budget: Budget | None = None
     """Ask in stages; None asks everything."""
-    opener: Opener = open_model
-    """How a model is loaded; `engines.resident.Resident()` keeps it for the next checkpoint."""
-    progress: Callable[[str, int, int], None] = _silent
-    say: Callable[[str], None] = _silent
+    models: ModelReuse = field(default_factory=ModelReuse)
+    """Opens the model, and keeps it for the next checkpoint."""
+    how: str = ""
+    """What is unlike the other runs, in words."""
+    shown: Callable[[str], AbstractContextManager[Shown]] = _unseen
+    """Given the title of an evaluation, where it reports to while it runs."""
 
 
 def evaluate(
@@ -76,20 +74,28 @@ def evaluate(
     conditions = conditions or Conditions()
     conditions = replace(conditions, settings=conditions.settings.resolved())
     probes = [make_probe(spec) for spec in _with_health_first(suite)]
-    with store.begin(_new_run(checkpoint, suite, store, conditions), on_wait=conditions.say) as run:
-        if not run.finished:
-            _measure(run, probes, suite, conditions, bundles=store.root / "bundles")
-        return run.run
+    title = f"{checkpoint.name} under suite {suite.name}"
+    with conditions.shown(f"{title}, {conditions.how}" if conditions.how else title) as shown:
+        new = _new_run(checkpoint, suite, store, conditions)
+        with store.begin(new, on_wait=shown.say) as run:
+            if not run.finished:
+                _measure(run, probes, suite, conditions, shown, bundles=store.root / "bundles")
+            return run.run
 
 
 def _measure(
-    run: OpenRun, probes: list[Probe], suite: Suite, conditions: Conditions, *, bundles: Path
+    run: OpenRun,
+    probes: list[Probe],
+    suite: Suite,
+    conditions: Conditions,
+    shown: Shown,
+    *,
+    bundles: Path,
 ) -> None:
     if not conditions.skip_missing:
         needs.refuse(needs.of_probes(probes, run.run.checkpoint, conditions.mirror))
     found = _Found()
-    lm = LoadedOnce(run.run.checkpoint, conditions.settings, conditions.opener)
-    plan = conditions.plan
+    budget = conditions.budget
     subject = Subject(
         checkpoint=run.run.checkpoint,
         settings=conditions.settings,
@@ -98,19 +104,20 @@ def _measure(
         bundles=bundles,
         skip_missing=conditions.skip_missing,
         earlier=run.records("health"),
-        progress=conditions.progress,
-        open_lm=lm,
-        wanted=plan.wanted if plan else lambda task: None,
+        progress=shown.progress,
+        models=conditions.models,
+        wanted=budget.wanted if budget else lambda task: None,
         sizes=found.sizes,
     )
     _ask(run, probes, subject, found)
-    while plan and not found.unsound and plan.more(_so_far(run, probes, found)):
+    while budget and not found.unsound and budget.more(_so_far(run, probes, found)):
         _ask(run, probes, subject, found)
-    asked = _so_far(run, probes, found).run.asked if plan else {}
+    asked = _so_far(run, probes, found).run.asked if budget else {}
+    engine_notes = conditions.models.notes(run.run.checkpoint)
     run.finish(
         finished=_now(),
         skipped=list(dict.fromkeys(found.skipped)),
-        notes=[*dict.fromkeys([*found.notes, *lm.notes]), *_spent(asked, plan)],
+        notes=[*dict.fromkeys([*found.notes, *engine_notes]), *_spent(asked, budget)],
         data=found.data,
         environment=_environment(suite, conditions),
         asked=asked,
@@ -144,13 +151,13 @@ def _so_far(run: OpenRun, probes: list[Probe], found: _Found) -> Results:
     return Results(whole, records, aggregates_frame([]))
 
 
-def _spent(asked: Mapping[str, Sequence[int]], plan: Plan | None) -> list[str]:
+def _spent(asked: Mapping[str, Sequence[int]], budget: Budget | None) -> list[str]:
     """What stages have spared, for the report's reader."""
-    if plan is None or not asked:
+    if budget is None or not asked:
         return []
     items, total = (sum(each[side] for each in asked.values()) for side in (0, 1))
-    ended = f"; {plan.ended}" if plan.ended else ""
-    return [f"asked in stages ({plan.label}): {items:,} of {total:,} items{ended}"]
+    ended = f"; {budget.ended}" if budget.ended else ""
+    return [f"asked in stages ({budget.label}): {items:,} of {total:,} items{ended}"]
 
 
 @dataclass
@@ -188,7 +195,7 @@ def _new_run(checkpoint: Checkpoint, suite: Suite, store: Store, conditions: Con
     """The run to begin or go on with; one whose data has changed since gets a new number."""
     digest = suite_digest(suite)
     engine = conditions.settings.label
-    plan = conditions.plan.label if conditions.plan else ""
+    plan = conditions.budget.label if conditions.budget else ""
     key = hashlib.sha256(f"{checkpoint.digest}{digest}{engine}{plan}".encode()).hexdigest()[:10]
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{checkpoint.name}--{suite.name}--{key}")
     known = {run.id: run for run in store.runs()}

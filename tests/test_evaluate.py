@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pytest
 
 from pyr.checkpoint import identify
 from pyr.errors import DataMissing
-from pyr.evaluate import Conditions, evaluate, suite_digest
+from pyr.evaluate import Conditions, Shown, evaluate, suite_digest
 from pyr.probes import Chunk, Subject
 from pyr.schema import ProbeSpec, Record, Run, Suite
 from pyr.store import Store
@@ -161,20 +162,29 @@ def test_another_content_of_a_file_that_a_task_reads_is_a_new_run(
 
 SCRIPT = """
 import sys
+from contextlib import nullcontext
 sys.path.insert(0, sys.argv[3])
 from test_evaluate import SUITE
 from pyr.checkpoint import identify
-from pyr.evaluate import Conditions, evaluate
+from pyr.evaluate import Conditions, Shown, evaluate
 from pyr.store import Store
 say = lambda text: print(text, flush=True)
 progress = lambda what, done, total: print(what, done, flush=True)
-evaluate(identify(sys.argv[1]), SUITE, Store(sys.argv[2]), Conditions(progress=progress, say=say))
+shown = lambda title: nullcontext(Shown(progress, say))
+evaluate(identify(sys.argv[1]), SUITE, Store(sys.argv[2]), Conditions(shown=shown))
 """
 
 
 def start(checkpoint: Path, store: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-W", "ignore", "-c", SCRIPT, str(checkpoint), str(store), str(HERE)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def counting(asked: list[tuple[str, int]]):
+    """Where an evaluation reports to: keeps what was asked of each task."""
+    return lambda title: nullcontext(
+        Shown(progress=lambda what, done, total: asked.append((what, done)))
+    )
 
 
 def scores(store: Store, run: Run) -> pd.DataFrame:
@@ -194,7 +204,7 @@ def test_a_killed_run_goes_on_without_asking_again(tiny_checkpoint: Path, tmp_pa
     [run] = store.runs()
     assert not run.finished
     asked: list[tuple[str, int]] = []
-    conditions = Conditions(progress=lambda what, done, total: asked.append((what, done)))
+    conditions = Conditions(shown=counting(asked))
     finished = evaluate(identify(tiny_checkpoint), SUITE, store, conditions)
     assert finished.id == run.id
     assert next(done for what, done in asked if what == "pyr_facts") >= 64
@@ -244,7 +254,7 @@ def test_a_full_disk_leaves_a_run_that_goes_on_later(
     assert not broken_off.finished
     monkeypatch.setattr(OpenRun, "append", whole)
     asked: list[tuple[str, int]] = []
-    conditions = Conditions(progress=lambda what, done, total: asked.append((what, done)))
+    conditions = Conditions(shown=counting(asked))
     finished = evaluate(checkpoint, SUITE, store, conditions)
     assert (finished.id, finished.finished != "") == (broken_off.id, True)
     # What was stored is not asked again, and the scores are those of a run without a break.
@@ -284,7 +294,7 @@ def test_a_run_in_stages_asks_the_first_items_of_the_whole(
     tiny_checkpoint: Path, tmp_path: Path
 ) -> None:
     store, checkpoint, plan = Store(tmp_path), identify(tiny_checkpoint), FactsOnly()
-    part = evaluate(checkpoint, STAGED, store, Conditions(plan=plan))
+    part = evaluate(checkpoint, STAGED, store, Conditions(budget=plan))
     assert plan.stages[0] == {"pyr_facts": (64, 80), "pyr_words": (64, 80)}
     assert part.asked == {"pyr_facts": (80, 80), "pyr_words": (64, 80)}
     assert "asked in stages (facts only): 144 of 160 items; the time was up" in part.notes

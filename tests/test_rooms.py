@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "pyr"
 ROOMS = (
     "errors files schema content data checkpoint datasets faults store compare gate "
-    "tokenization engines probes report evaluate training cli"
+    "tokenization engines probes report evaluate pipeline training cli"
 ).split()
 
 LISTED = re.compile(r"(?:^|, ) *(\w+\.py)\b")
@@ -61,7 +61,7 @@ def test_a_package_that_lists_its_files_lists_those_that_there_are() -> None:
 
 
 def test_light_rooms_load_neither_torch_nor_lm_eval() -> None:
-    light = ["store", "compare", "gate", "report", "cli"]
+    light = ["store", "compare", "gate", "report", "pipeline", "cli"]
     # One process after the other would each load pandas and scipy; in one, the first to load what
     # it should not is the first line printed.
     code = (

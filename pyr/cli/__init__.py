@@ -7,8 +7,12 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pyr.errors import PyrError
+
+if TYPE_CHECKING:
+    from pyr.pipeline import Outcome
 
 EXIT_CODES = {"pass": 0, "fail": 1, "unclear": 3}
 USAGE = 2
@@ -28,6 +32,26 @@ def main_eval(arguments: Sequence[str] | None = None) -> int:
     from pyr.cli.parser import eval_parser
 
     return _run(eval_parser(prog="pyr-eval"), arguments)
+
+
+def show(outcome: Outcome, *, as_json: bool = False) -> int:
+    """Print the report on stdout, the state and its path last; give the exit code.
+
+    A verdict that a person has overruled lets training go on.
+    """
+    code = EXIT_CODES["pass" if outcome.opens else outcome.state]
+    if as_json:
+        from pyr.report import text
+
+        print(text.as_json(outcome.report))
+        return code
+    import rich.console
+
+    from pyr.report import terminal
+
+    terminal.show(outcome.report, rich.console.Console(file=sys.stdout, highlight=False))
+    print(f"{outcome.report.banner.word}  {outcome.html}")
+    return code
 
 
 def _run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from pyr import content
 from pyr.checkpoint import MARKER, identify, marked
-from pyr.cli.eval import local_mirror, measure
+from pyr.cli.eval import local_mirror
+from pyr.cli.progress import shown
 from pyr.cli.settings import settle
 from pyr.compare import axis_of, compare, phase_of, same_question
-from pyr.engines.resident import Resident
+from pyr.engines.model_reuse import ModelReuse
 from pyr.errors import UsageError
-from pyr.evaluate import Conditions, suite_digest
+from pyr.evaluate import Conditions, evaluate, suite_digest
 from pyr.gate import judge
 from pyr.gate.bisect import bisect, narrowed, read_rule
 from pyr.gate.spec import Finding, Rule
@@ -80,7 +81,8 @@ def _way(options: argparse.Namespace, rule: Rule, store: Store) -> list[_Stop]:
     conditions = Conditions(
         settings=settled.engine,
         mirror=local_mirror(options.datasets or settled.suite.datasets),
-        opener=Resident(),
+        models=ModelReuse(),
+        shown=shown,
     )
 
     suite, digest = settled.suite, suite_digest(settled.suite)
@@ -93,12 +95,12 @@ def _way(options: argparse.Namespace, rule: Rule, store: Store) -> list[_Stop]:
     @cache
     def whole() -> Run:
         """The good checkpoint under the whole suite, which tells what the rule needs of it."""
-        return measure(known(good), suite, store, conditions)
+        return evaluate(known(good), suite, store, conditions)
 
     @cache
     def part(folder: Path) -> Run:
         needed = narrowed(suite, rule.measure, store.results(whole()))
-        return measure(known(folder), needed, store, conditions)
+        return evaluate(known(folder), needed, store, conditions)
 
     def runs(folder: Path) -> tuple[Run, Run]:
         stored = store.find(known(folder).digest, digest, engine)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from pyr.cli.conclude import conclude, history_of, read_gate, show
+from pyr.cli import show
+from pyr.pipeline import assess_and_report, read_gate
 from pyr.store import Store
 
 
@@ -14,6 +15,5 @@ def run(options: argparse.Namespace) -> int:
     store = Store(options.store)
     baseline = store.run(options.baseline)
     *others, last = [store.run(each) for each in options.candidate]
-    known = history_of(store, last)
-    concluded = conclude(store, last, baseline, gate, mean_with=others, history=known, apart=True)
-    return show(concluded, as_json=options.json)
+    outcome = assess_and_report(store, last, baseline, gate, mean_with=others, apart=True)
+    return show(outcome, as_json=options.json)

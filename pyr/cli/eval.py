@@ -9,15 +9,17 @@ from pathlib import Path
 
 from pyr import content
 from pyr.checkpoint import identify
+from pyr.cli import show
 from pyr.cli.budget import budget
-from pyr.cli.conclude import conclude, history_of, read_gate, show
 from pyr.cli.progress import shown
 from pyr.cli.settings import Settled, settle
-from pyr.engines.resident import Resident
+from pyr.compare import same_question
+from pyr.engines.model_reuse import ModelReuse
 from pyr.errors import DataMissing, UsageError
 from pyr.evaluate import Conditions, evaluate
 from pyr.gate import read_verdict
 from pyr.gate.spec import Gate
+from pyr.pipeline import assess_and_report, read_gate
 from pyr.schema import Checkpoint, Run, Suite
 from pyr.store import Store
 
@@ -34,36 +36,20 @@ def run(options: argparse.Namespace) -> int:
         settings=settled.engine,
         mirror=local_mirror(options.datasets or settled.suite.datasets),
         skip_missing=options.skip_missing,
-        opener=Resident(),
+        models=ModelReuse(),
+        shown=shown,
     )
     checkpoints = [identify(path, allow_pickle=settled.allow_pickle) for path in options.checkpoint]
     baseline = _baseline(options, settled, store, conditions)
     runs = [
-        measure(each, settled.suite, store, _in_stages(options, each, gate, baseline, conditions))
+        evaluate(each, settled.suite, store, _in_stages(options, each, gate, baseline, conditions))
         for each in checkpoints
     ]
-    concluded = [
-        conclude(
-            store,
-            each,
-            baseline,
-            gate,
-            history=history_of(store, each),
-            output=None if options.gate else _beside_a_verdict(store.folder(each), gate),
-        )
-        for each in runs
-    ]
-    return max((show(each, as_json=options.json) for each in concluded), key=[0, 3, 1].index)
-
-
-def measure(
-    checkpoint: Checkpoint, suite: Suite, store: Store, conditions: Conditions, *, how: str = ""
-) -> Run:
-    """`evaluate` with its progress shown on stderr. how: what is unlike the other runs, if any."""
-    title = f"{checkpoint.name} under suite {suite.name}"
-    with shown(f"{title}, {how}" if how else title) as seen:
-        seen_here = replace(conditions, progress=seen.progress, say=seen.say)
-        return evaluate(checkpoint, suite, store, seen_here)
+    outcomes = []
+    for each in runs:
+        place = None if options.gate else _beside_a_verdict(store.folder(each), gate)
+        outcomes.append(assess_and_report(store, each, baseline, gate, output=place))
+    return max((show(each, as_json=options.json) for each in outcomes), key=[0, 3, 1].index)
 
 
 def local_mirror(folder: str | None) -> Path | None:
@@ -87,7 +73,7 @@ def _baseline(
     path = Path(options.baseline)
     if path.exists() and not (path / "run.json").is_file():
         checkpoint = identify(path, allow_pickle=settled.allow_pickle)
-        return measure(checkpoint, settled.suite, store, conditions)
+        return evaluate(checkpoint, settled.suite, store, conditions)
     return store.run(options.baseline)
 
 
@@ -116,7 +102,7 @@ def _in_stages(
     if options.budget is None:
         return conditions
     store = Store(options.store)
-    history = history_of(store, baseline) if baseline else []
+    history = same_question(baseline, store.runs()) if baseline else []
     place = Path(checkpoint.path)
     plan = budget(options.budget, place, gate, baseline, store=store, history=history)
-    return replace(conditions, plan=plan)
+    return replace(conditions, budget=plan)

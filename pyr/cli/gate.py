@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pyr import content
-from pyr.cli import EXIT_CODES
-from pyr.cli.conclude import conclude, history_of, read_gate, show, write_aside
+from pyr.cli import EXIT_CODES, show
 from pyr.compare import phase_history
 from pyr.errors import StoreError, UsageError
 from pyr.gate import accept, as_json, read_verdict, verify
 from pyr.gate.power import Check, Resolution, check, from_history, from_limits, remedy
 from pyr.gate.spec import Gate
+from pyr.pipeline import assess_and_report, read_gate, write_aside
 from pyr.schema import State, Suite
 from pyr.store import Store
 
@@ -88,23 +88,22 @@ def _accept(options: argparse.Namespace) -> int:
     when = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     write_aside(file.parent, {file.name: as_json(accept(verdict, options.reason, when))})
     *others, last = [store.run(part) for part in verdict.means.get(verdict.run, (verdict.run,))]
-    concluded = conclude(
+    outcome = assess_and_report(
         store,
         last,
         store.run(verdict.baseline) if verdict.baseline else None,
         read_gate(options.gate or verdict.gate),
         mean_with=others,
-        history=history_of(store, last),
         output=file.with_name("report.html"),
     )
-    if concluded.verdict is None or concluded.verdict.accepted is None:
+    if outcome.verdict is None or outcome.verdict.accepted is None:
         write_aside(file.parent, {file.name: as_json(verdict)})
         raise StoreError(
             "the records no longer say what the verdict says: it cannot be overruled.",
             where=str(file),
             remedy=f"see what differs: pyr gate verify {file}",
         )
-    return show(concluded, as_json=options.json)
+    return show(outcome, as_json=options.json)
 
 
 def _verify(options: argparse.Namespace) -> int:

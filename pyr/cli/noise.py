@@ -9,11 +9,12 @@ from pathlib import Path
 
 from pyr import content
 from pyr.checkpoint import identify
-from pyr.cli.eval import local_mirror, measure
+from pyr.cli.eval import local_mirror
+from pyr.cli.progress import shown
 from pyr.cli.settings import settle
 from pyr.compare.noise import Jitter, jitter
 from pyr.errors import UsageError
-from pyr.evaluate import Conditions
+from pyr.evaluate import Conditions, evaluate
 from pyr.schema import Checkpoint, Suite
 from pyr.store import Results, Store
 
@@ -30,20 +31,19 @@ def run(options: argparse.Namespace) -> int:
     plain = Conditions(
         settings=settled.engine.resolved(),
         mirror=local_mirror(options.datasets or settled.suite.datasets),
+        shown=shown,
     )
     root = Path(options.store)
 
-    def results(
-        checkpoint: Checkpoint, conditions: Conditions, folder: Path, how: str = ""
-    ) -> Results:
+    def results(checkpoint: Checkpoint, conditions: Conditions, folder: Path) -> Results:
         store = Store(folder)
-        return store.results(measure(checkpoint, settled.suite, store, conditions, how=how))
+        return store.results(evaluate(checkpoint, settled.suite, store, conditions))
 
     neighbours = [results(each, plain, root) for each in checkpoints]
-    variants = {
-        name: results(checkpoints[-1], conditions, root / "noise" / name.replace(" ", "-"), name)
-        for name, conditions in _variants(plain).items()
-    }
+    variants = {}
+    for conditions in _variants(plain):
+        folder = root / "noise" / conditions.how.replace(" ", "-")
+        variants[conditions.how] = results(checkpoints[-1], conditions, folder)
     found = jitter(neighbours[-1], variants, neighbours)
     if options.json:
         print(json.dumps([asdict(each) for each in found], indent=2, sort_keys=True))
@@ -54,21 +54,20 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _variants(plain: Conditions) -> dict[str, Conditions]:
+def _variants(plain: Conditions) -> list[Conditions]:
     """The same settings but for the batch size, and but for the number format.
 
     A run's identity does not hold the batch size, so that each goes to a store of its own.
     """
     settings = plain.settings
     other = next(dtype for dtype in _DTYPES if dtype != settings.dtype)
+    double = 2 * settings.batch_size
     changed = {
         "batch size 1": replace(settings, batch_size=1),
-        f"batch size {2 * settings.batch_size}": replace(
-            settings, batch_size=2 * settings.batch_size
-        ),
+        f"batch size {double}": replace(settings, batch_size=double),
         other: replace(settings, dtype=other),
     }
-    return {name: replace(plain, settings=each) for name, each in changed.items()}
+    return [replace(plain, settings=each, how=how) for how, each in changed.items()]
 
 
 def _line(found: Jitter) -> str:

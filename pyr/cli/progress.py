@@ -7,24 +7,20 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """Where an evaluation reports to: items done of a total, and sentences."""
-
-    progress: Callable[[str, int, int], None]
-    say: Callable[[str], None]
+    from pyr.evaluate import Shown
 
 
 @contextmanager
 def shown(label: str) -> Iterator[Shown]:
     """Show progress under `label` while the block runs, and what the library logs."""
+    # Not imported at the top: `pyr ls` would load what only an evaluation needs.
+    from pyr.evaluate import Shown
+
     if not sys.stderr.isatty():
         note(label)
         with _logged(note):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pyr.cli.conclude import conclude, read_gate, show
+from pyr.cli import show
 from pyr.errors import UsageError
+from pyr.pipeline import assess_and_report, read_gate
 from pyr.store import Store
 
 
@@ -22,7 +23,7 @@ def run(options: argparse.Namespace) -> int:
     gate = read_gate(options.gate) if options.gate else None
     store = Store(options.store)
     runs = [store.run(reference) for reference in options.runs]
-    concluded = conclude(
+    outcome = assess_and_report(
         store,
         runs[-1],
         runs[0] if len(runs) > 1 else None,
@@ -30,4 +31,4 @@ def run(options: argparse.Namespace) -> int:
         history=runs,
         output=file,
     )
-    return show(concluded, as_json=options.json)
+    return show(outcome, as_json=options.json)

@@ -8,16 +8,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pyr.cli import EXIT_CODES, INTERRUPTED
-from pyr.cli.conclude import Conclusion, conclude, history_of, write_aside
-from pyr.cli.eval import local_mirror, measure
-from pyr.cli.progress import note
+from pyr.cli.eval import local_mirror
+from pyr.cli.progress import note, shown
 from pyr.evaluate import Conditions
-from pyr.gate.spec import Gate
-from pyr.schema import Run
+from pyr.pipeline import write_aside
 from pyr.store import Store
 from pyr.training import course_page, curriculum, recipe
 from pyr.training.course import collect
-from pyr.training.curriculum import Outcome, Passage, Rehearsal
+from pyr.training.curriculum import Passage, Rehearsal, RunOutcome
 from pyr.training.recipe import Curriculum
 
 REPORT = "report.html"
@@ -39,23 +37,16 @@ def run(options: argparse.Namespace) -> int:
 
 def _rehearsal(options: argparse.Namespace, read: Curriculum) -> Rehearsal:
     """Where the options say that the recipe is run."""
-    store = Store(options.store)
-
-    def report(candidate: Run, baseline: Run | None, gate: Gate) -> Conclusion:
-        return conclude(store, candidate, baseline, gate, history=history_of(store, candidate))
-
     return Rehearsal(
         output=Path(options.output or f"out/{read.recipe.name}"),
-        store=store,
+        store=Store(options.store),
         texts=Path(options.data) if options.data else None,
-        conclude=report,
-        measure=measure,
-        conditions=Conditions(mirror=local_mirror(options.datasets)),
+        conditions=Conditions(mirror=local_mirror(options.datasets), shown=shown),
         say=note,
     )
 
 
-def _write_report(read: Curriculum, outcome: Outcome, rehearsal: Rehearsal) -> None:
+def _write_report(read: Curriculum, outcome: RunOutcome, rehearsal: Rehearsal) -> None:
     """The report of the whole run, beside its phases."""
     course = collect(read, outcome, rehearsal.output, rehearsal.store)
     write_aside(
@@ -64,7 +55,7 @@ def _write_report(read: Curriculum, outcome: Outcome, rehearsal: Rehearsal) -> N
     )
 
 
-def _show(outcome: Outcome, report: Path) -> None:
+def _show(outcome: RunOutcome, report: Path) -> None:
     for passage in outcome.passages:
         _show_passage(passage)
     if outcome.state == "stopped":

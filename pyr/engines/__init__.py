@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
 from pyr.engines.allocator import keep_freed_memory
 from pyr.errors import UsageError, did_you_mean
 from pyr.schema import Checkpoint
 
 if TYPE_CHECKING:
-    import numpy as np
     from lm_eval.api.model import LM
-    from numpy.typing import NDArray
-
-    Ids = NDArray[np.int32]
-    Encoded = tuple[tuple[str, str], Ids, Ids]
 
 _ENGINES = {
     "fast": "pyr.engines.fast:open_fast",
@@ -58,28 +52,6 @@ class EngineSettings:
     def label(self) -> str:
         """What tells two runs of the same checkpoint apart, as ``fast-cpu-float32``."""
         return f"{self.engine}-{self.device}-{self.dtype}"
-
-
-@runtime_checkable
-class EncodesOnce(Protocol):
-    """An LM that takes token ids, so that a bundle can keep them."""
-
-    def encode_pairs(self, pairs: Sequence[tuple[str, str]]) -> Sequence[Encoded]:
-        """(context, continuation) -> the pair, context ids, continuation ids, as lm-eval does."""
-        ...
-
-    def loglikelihood_encoded(self, encoded: Sequence[Encoded]) -> list[tuple[float, bool]]:
-        """The answers of `loglikelihood`, from the ids."""
-        ...
-
-
-@runtime_checkable
-class TellsEnds(Protocol):
-    """An LM that knows whether an answer ended by itself."""
-
-    def generate_ended(self, requests: Sequence[Any]) -> list[tuple[str, bool]]:
-        """The answers of `generate_until`, each with whether a stop ended it."""
-        ...
 
 
 def open_model(checkpoint: Checkpoint, settings: EngineSettings) -> LM:

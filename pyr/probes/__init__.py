@@ -10,21 +10,19 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pandas as pd
 
-from pyr.engines import EngineSettings, load_object, open_model
+from pyr.engines import EngineSettings, load_object
+from pyr.engines.model_reuse import ModelReuse
 from pyr.errors import ContentError, did_you_mean
 from pyr.schema import Checkpoint, ProbeSpec, Record, Skipped
 from pyr.store import Document
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
-
-Opener = Callable[[Checkpoint, EngineSettings], "LM"]
 
 _PROBES = {
     "harness": "pyr.probes.harness:Harness",
@@ -71,7 +69,7 @@ class Subject:
     """Records of this probe that an interrupted run has already stored."""
     progress: Callable[[str, int, int], None]
     """Called with (what, done, total)."""
-    open_lm: Callable[[], LM]
+    models: ModelReuse
     wanted: Callable[[str], int | None] = _all
     """How many items of a task are to have been asked by now (None: all); called before a chunk."""
     sizes: Mapping[str, int] = field(default_factory=dict)
@@ -80,7 +78,7 @@ class Subject:
     @property
     def lm(self) -> LM:
         """The model, loaded at the first use and shared by all probes of the run."""
-        return self.open_lm()
+        return self.models.open(self.checkpoint, self.settings)
 
 
 def fixed_order(seed: int, task: str, total: int) -> list[int]:
@@ -104,34 +102,6 @@ class Probe(Protocol):
     def run(self, subject: Subject) -> Iterator[Chunk]:
         """Measure, yielding what was found as it is found."""
         ...
-
-
-class LoadedOnce:
-    """Opens the model at the first call and hands out the same one afterwards."""
-
-    def __init__(
-        self, checkpoint: Checkpoint, settings: EngineSettings, opener: Opener = open_model
-    ) -> None:
-        self._checkpoint = checkpoint
-        self._settings = settings
-        self._opener = opener
-
-    @cached_property
-    def _lm(self) -> LM:
-        return self._opener(self._checkpoint, self._settings)
-
-    def __call__(self) -> LM:
-        """The one model."""
-        return self._lm
-
-    @property
-    def notes(self) -> list[str]:
-        """What the engine wants the reader to know: an attribute `notes` of its LM, if it has one.
-
-        Empty if no probe has asked for the model.
-        """
-        lm = vars(self).get("_lm")
-        return list(vars(lm).get("notes", [])) if lm is not None else []
 
 
 def make_probe(spec: ProbeSpec) -> Probe:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from pyr import datasets
-from pyr.engines import EncodesOnce
 from pyr.errors import CheckpointError, ContentError
 from pyr.probes import Subject, bundles, fixed_order
 from pyr.probes.bundles import Ids, Item
@@ -123,8 +122,11 @@ class Compiler:
         instances: dict[str, list[Any]] = defaultdict(list)
         for instance in task.instances:
             instances[str(numbers[instance.doc_id])].append(instance)
+        # Not imported at the top: it loads torch, and here the model is loaded already.
+        from pyr.engines.fast.lm import FastLM
+
         lm = self.subject.lm
-        encode = lm.encode_pairs if isinstance(lm, EncodesOnce) else None
+        encode = lm.encode_pairs if isinstance(lm, FastLM) else None
         return bundles.compile_items([str(number) for number in order], instances, encode)
 
     def _build_requests(self, task: Any, order: Sequence[int]) -> None:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from pyr import content
-from pyr.engines import EncodesOnce
 from pyr.errors import DataMissing, MeasureError
 from pyr.files import text_sha256
 from pyr.probes import Chunk, Subject, control, lengths, skip_without_template
@@ -140,12 +139,14 @@ def _enough(task: str, subject: Subject) -> bool:
 
 def _ask(lm: Any, compiled: Compiled, instances: Sequence[Any]) -> None:
     """Put the model's answers into these instances, filters applied."""
+    from pyr.engines.fast.lm import FastLM
+
     by_type: dict[str, list[Any]] = defaultdict(list)
     for instance in instances:
         by_type[instance.request_type].extend([instance] * (instance.repeats or 1))
     for request_type, requests in by_type.items():
         known = all(id(each) in compiled.encoded for each in requests)
-        if request_type == "loglikelihood" and known and isinstance(lm, EncodesOnce):
+        if request_type == "loglikelihood" and known and isinstance(lm, FastLM):
             encoded = [(each.args, *compiled.encoded[id(each)]) for each in requests]
             answers = lm.loglikelihood_encoded(encoded)
         else:

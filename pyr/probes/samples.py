@@ -19,7 +19,6 @@ import numpy as np
 from pydantic import Field
 
 from pyr import content
-from pyr.engines import TellsEnds
 from pyr.errors import ContentError, did_you_mean
 from pyr.files import text_sha256
 from pyr.probes import Chunk, Subject, drift, repetition, skip_without_template, style
@@ -190,7 +189,10 @@ def _draw(subject: Subject, requests: Sequence[Any], tokens: int) -> list[tuple[
     import torch
 
     lm: Any = subject.lm
-    if isinstance(lm, TellsEnds):
+    # Not imported at the top: it loads torch, and here the model is loaded already.
+    from pyr.engines.fast.lm import FastLM
+
+    if isinstance(lm, FastLM):
         return lm.generate_ended(requests)
     # An engine that draws from torch's own generator: its state is put back afterwards.
     with torch.random.fork_rng():

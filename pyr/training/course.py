@@ -27,7 +27,7 @@ from pyr.training.log import LOG, read_log
 from pyr.training.recipe import Curriculum
 
 if TYPE_CHECKING:
-    from pyr.training.curriculum import Outcome, Passage
+    from pyr.training.curriculum import Passage, RunOutcome
 
 _POINTS = 80
 """Of a phase's loss curve: each is the mean of the steps around it."""
@@ -101,7 +101,7 @@ class Course:
         return sum(leg.seconds for leg in self.legs)
 
 
-def collect(curriculum: Curriculum, outcome: Outcome, output: Path, store: Store) -> Course:
+def collect(curriculum: Curriculum, outcome: RunOutcome, output: Path, store: Store) -> Course:
     """The run that lies in `output`, as far as `outcome` says that it came."""
     results = [store.results(store.run(passage.run)) for passage in outcome.passages]
     runs = [each.run for each in results]

@@ -23,7 +23,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from pyr import content, files
 from pyr.checkpoint import identify
@@ -32,8 +32,9 @@ from pyr.engines import EngineSettings
 from pyr.errors import MeasureError, StoreError
 from pyr.evaluate import Conditions, evaluate
 from pyr.gate import as_json
-from pyr.gate.spec import Gate, Verdict
-from pyr.schema import Checkpoint, ProbeSpec, Run, State, Suite
+from pyr.gate.spec import Gate
+from pyr.pipeline import assess_and_report
+from pyr.schema import ProbeSpec, Run, State, Suite
 from pyr.store import Store
 from pyr.training import checkpoints, model, order, prepare, recipe
 from pyr.training.held_out import blocked_items, write_tasks
@@ -45,34 +46,14 @@ STOPPED = "stopped.json"
 HELD_OUT = "held-out"
 
 
-class Concluded(Protocol):
-    """What `pyr.cli.conclude` gives: a verdict, the state that counts, and the report."""
-
-    @property
-    def verdict(self) -> Verdict | None:
-        """The gate's answer."""
-
-    @property
-    def state(self) -> State:
-        """The verdict's state; a run that is incomplete never passes."""
-
-    @property
-    def html(self) -> Path:
-        """The report."""
-
-
 @dataclass(frozen=True)
 class Rehearsal:
-    """Where a curriculum is run, and who writes its reports."""
+    """Where a curriculum is run."""
 
     output: Path
     store: Store
-    conclude: Callable[[Run, Run | None, Gate], Concluded]
-    """Compares, judges and writes the report."""
     texts: Path | None = None
     """A folder of text files, beside the recipe's own."""
-    measure: Callable[[Checkpoint, Suite, Store, Conditions], Run] = evaluate
-    """`evaluate`, perhaps with its progress shown."""
     conditions: Conditions = field(default_factory=Conditions)
     decontaminate: bool = True
     say: Callable[[str], None] = lambda text: None
@@ -92,14 +73,14 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RunOutcome:
     """How far the curriculum came."""
 
     state: Literal["pass", "fail", "unclear", "stopped"]
     passages: tuple[Passage, ...]
 
 
-def run(curriculum: Curriculum, rehearsal: Rehearsal, *, until: str = "") -> Outcome:
+def run(curriculum: Curriculum, rehearsal: Rehearsal, *, until: str = "") -> RunOutcome:
     """Run the phases in their order, to the end, to a closed gate, or to a signal.
 
     until: the last phase to run; all if empty.
@@ -116,14 +97,14 @@ def run(curriculum: Curriculum, rehearsal: Rehearsal, *, until: str = "") -> Out
             rehearsal.say(f"{phase.name}: training")
             _train(folder, curriculum)
         if not checkpoints.final(folder):
-            return Outcome("stopped", tuple(passages))
+            return RunOutcome("stopped", tuple(passages))
         passages.append(stand.judge(phase))
         if not passages[-1].opens:
             state = passages[-1].state
-            return Outcome("unclear" if state == "unclear" else "fail", tuple(passages))
+            return RunOutcome("unclear" if state == "unclear" else "fail", tuple(passages))
         if phase.name == until:
             break
-    return Outcome("pass", tuple(passages))
+    return RunOutcome("pass", tuple(passages))
 
 
 class Stand:
@@ -231,17 +212,25 @@ class Stand:
         start = self._curriculum.start_of(phase)
         baseline = None if start == "scratch" else self._measure(start, suite)
         gate = self._gate(phase.gate)
-        concluded = rehearsal.conclude(candidate, baseline, gate)
-        if concluded.verdict is not None:
-            files.write(rehearsal.output / phase.name / VERDICT, as_json(concluded.verdict))
-        return _passage(phase, candidate, concluded)
+        outcome = assess_and_report(rehearsal.store, candidate, baseline, gate)
+        if outcome.verdict is not None:
+            files.write(rehearsal.output / phase.name / VERDICT, as_json(outcome.verdict))
+        findings = outcome.verdict.findings if outcome.verdict else ()
+        return Passage(
+            phase=phase.name,
+            run=candidate.id,
+            state=outcome.state,
+            opens=outcome.opens,
+            report=outcome.html,
+            sentences=tuple(each.sentence for each in findings if each.state != "pass"),
+        )
 
     def _measure(self, name: str, suite: Suite) -> Run:
         final = checkpoints.final(self._rehearsal.output / name)
         found = identify(final.folder if final else self._curriculum.beside(name))
         settings = EngineSettings(**self._curriculum.recipe.engine)
         conditions = dataclasses.replace(self._rehearsal.conditions, settings=settings)
-        return self._rehearsal.measure(found, suite, self._rehearsal.store, conditions)
+        return evaluate(found, suite, self._rehearsal.store, conditions)
 
 
 def _held_out_probe(folder: Path, names: list[str]) -> ProbeSpec | None:
@@ -249,20 +238,6 @@ def _held_out_probe(folder: Path, names: list[str]) -> ProbeSpec | None:
         return None
     options = {"include_path": [str(folder)], "tasks": names}
     return ProbeSpec(probe="harness", name="held-out", options=options)
-
-
-def _passage(phase: Phase, candidate: Run, concluded: Concluded) -> Passage:
-    verdict = concluded.verdict
-    findings = verdict.findings if verdict else ()
-    overruled = verdict is not None and verdict.accepted is not None
-    return Passage(
-        phase=phase.name,
-        run=candidate.id,
-        state=concluded.state,
-        opens=concluded.state == "pass" or overruled,
-        report=concluded.html,
-        sentences=tuple(each.sentence for each in findings if each.state != "pass"),
-    )
 
 
 # ------------------------------------------------------------------ the stage's process

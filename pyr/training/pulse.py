@@ -20,7 +20,7 @@ from transformers import TrainerCallback
 from pyr import content
 from pyr.checkpoint import identify
 from pyr.engines import EngineSettings
-from pyr.engines.resident import Resident
+from pyr.engines.model_reuse import ModelReuse
 from pyr.errors import MeasureError
 from pyr.evaluate import Conditions, evaluate
 from pyr.files import write
@@ -40,7 +40,7 @@ class Pulse(TrainerCallback):  # type: ignore[misc]
         self._order = order
         self._folder = folder
         # One more copy of the weights in memory, instead of loading and checking at every save.
-        self._opener = Resident()
+        self._models = ModelReuse()
         self._spent = 0.0
         self._last = 0.0
         self._before = 0.0
@@ -90,7 +90,7 @@ class Pulse(TrainerCallback):  # type: ignore[misc]
         checkpoint = identify(self._folder / f"checkpoint-{step}")
         store = Store(asked.store)
         settings = EngineSettings(**asked.engine)
-        conditions = Conditions(settings, skip_missing=True, opener=self._opener)
+        conditions = Conditions(settings, skip_missing=True, models=self._models)
         run = evaluate(checkpoint, asked.pulse, store, conditions)
         gate = content.read(content.find("health", kind="gate", folder="evals/gates"), Gate)
         verdict = assess(gate, store.results(run), None).verdict

@@ -95,7 +95,7 @@ def fast(first: Path, second: Path, mirrors: Sequence[Path], limit: int) -> None
     """In a child: two checkpoints, of which the second counts."""
     from pyr.checkpoint import identify
     from pyr.engines import EngineSettings
-    from pyr.engines.resident import Resident
+    from pyr.engines.model_reuse import ModelReuse
     from pyr.evaluate import Conditions, evaluate
     from pyr.schema import ProbeSpec, Suite
     from pyr.store import Store
@@ -103,11 +103,16 @@ def fast(first: Path, second: Path, mirrors: Sequence[Path], limit: int) -> None
     entries = [{"task": name, **OVERRIDES.get(name, {})} for name in TASKS]
     options = {"families": list(FAMILIES), "tasks": entries, "limit": limit}
     suite = Suite(name="overhead", probes=[ProbeSpec(probe="harness", options=options)])
-    clock, resident = Clock(), Resident()
+    clock = Clock()
+
+    class Watched(ModelReuse):
+        def open(self, checkpoint, settings):
+            return clock.watch(super().open(checkpoint, settings))
+
     conditions = Conditions(
         settings=EngineSettings(engine="fast", device="cpu", dtype="float32"),
         mirror=next(each for each in mirrors if (each / DATA_SETS["lambada_openai"]).is_dir()),
-        opener=lambda checkpoint, settings: clock.watch(resident(checkpoint, settings)),
+        models=Watched(),
     )
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))

@@ -64,9 +64,7 @@ def placed(folder: Path, *, model_file: str, length: int, rows: int, steps: int)
         f"{FIRST}.tokens={length * rows * steps}",
     ]
     read = recipe.read(content.path("train/tiny"), [*SETTINGS, *asked])
-    store = Store(folder / "results")
-    unjudged = lambda *_: None  # noqa: E731
-    there = curriculum.Rehearsal(folder, store, unjudged, decontaminate=False)
+    there = curriculum.Rehearsal(folder, Store(folder / "results"), decontaminate=False)
     curriculum.Stand(read, there).place(read.phases[0])
     return order.read(folder / FIRST)
 

@@ -27,7 +27,7 @@ from written import table, write_section
 from pyr import content, faults
 from pyr.checkpoint import identify
 from pyr.engines import EngineSettings
-from pyr.engines.resident import Resident
+from pyr.engines.model_reuse import ModelReuse
 from pyr.evaluate import Conditions, evaluate, suite_digest
 from pyr.faults.folders import Tensors, copy
 from pyr.gate import assess
@@ -102,7 +102,7 @@ class Bench:
         self.copies.mkdir(parents=True, exist_ok=True)
         self.store = Store(work / "store")
         settings = EngineSettings(engine="fast", device="cpu", dtype="float32")
-        self.conditions = Conditions(settings=settings, opener=Resident())
+        self.conditions = Conditions(settings=settings, models=ModelReuse())
         self.suite, self.digest = suite, suite_digest(suite)
 
     def run(self, name: str, make: Make, source: Path, *, keep: bool = False) -> Run:

@@ -20,7 +20,7 @@ from pyr import content, faults
 from pyr.checkpoint import identify
 from pyr.compare import compare, interval
 from pyr.engines import EngineSettings
-from pyr.engines.resident import Resident
+from pyr.engines.model_reuse import ModelReuse
 from pyr.evaluate import Conditions, evaluate
 from pyr.schema import Comparison, Suite
 from pyr.store import Store
@@ -60,7 +60,7 @@ def main() -> None:
     conditions = Conditions(
         settings=EngineSettings(engine="fast"),
         mirror=options.datasets.resolve() if options.datasets else None,
-        opener=Resident(),
+        models=ModelReuse(),
     )
     tables: dict[str, dict[str, Comparison]] = {}
     for name, folder in copies(options.model, options.output).items():

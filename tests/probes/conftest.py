@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -11,20 +12,25 @@ from factories_probes import GENERATION, QUESTIONS, TASK
 
 from pyr.checkpoint import identify
 from pyr.engines import EngineSettings
-from pyr.probes import LoadedOnce, Subject
+from pyr.engines.model_reuse import ModelReuse
+from pyr.probes import Subject
 
 NOTHING = pd.DataFrame({"task": [], "item": []})
 
 
 @pytest.fixture(scope="module")
-def lm(tiny_checkpoint: Path) -> LoadedOnce:
-    return LoadedOnce(
-        identify(tiny_checkpoint), EngineSettings(engine="reference", device="cpu").resolved()
-    )
+def models() -> ModelReuse:
+    return ModelReuse()
+
+
+@pytest.fixture(scope="module")
+def lm(tiny_checkpoint: Path, models: ModelReuse) -> Any:
+    settings = EngineSettings(engine="reference", device="cpu").resolved()
+    return models.open(identify(tiny_checkpoint), settings)
 
 
 @pytest.fixture
-def subject(tiny_checkpoint: Path, lm: LoadedOnce) -> Subject:
+def subject(tiny_checkpoint: Path, models: ModelReuse) -> Subject:
     return Subject(
         checkpoint=identify(tiny_checkpoint),
         settings=EngineSettings(engine="reference", device="cpu").resolved(),
@@ -34,7 +40,7 @@ def subject(tiny_checkpoint: Path, lm: LoadedOnce) -> Subject:
         skip_missing=False,
         earlier=NOTHING,
         progress=lambda *_: None,
-        open_lm=lm,
+        models=models,
     )
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from pyr.engines import EngineSettings
+from pyr.engines.model_reuse import ModelReuse
 from pyr.probes import Chunk, Subject
 from pyr.probes.harness import Harness
-from pyr.schema import Record
+from pyr.schema import Checkpoint, Record
 
 QUESTIONS = [f"What is {a} plus {b}?" for a in range(4) for b in range(5)]
 TASK = """
@@ -46,3 +48,14 @@ def records(chunks: list[Chunk]) -> list[Record]:
 def score(found: list[Record], task: str, metric: str) -> float:
     chosen = [record for record in found if (record.task, record.metric) == (task, metric)]
     return sum(r.value * r.weight for r in chosen) / sum(r.weight for r in chosen)
+
+
+class Holding(ModelReuse):
+    """Opens nothing: every checkpoint's model is the one that it holds."""
+
+    def __init__(self, lm: Any) -> None:
+        super().__init__()
+        self.lm = lm
+
+    def open(self, checkpoint: Checkpoint, settings: EngineSettings) -> Any:
+        return self.lm

@@ -137,12 +137,11 @@ def test_the_fast_engine_scores_from_the_ids_of_the_bundle(
 ) -> None:
     from pyr.engines import EngineSettings
     from pyr.engines.fast.lm import FastLM
-    from pyr.probes import LoadedOnce
+    from pyr.engines.model_reuse import ModelReuse
 
     settings = EngineSettings(engine="fast", device="cpu").resolved()
-    lm = LoadedOnce(bundling.checkpoint, settings)
-    assert isinstance(lm(), FastLM)
-    fast = replace(bundling, open_lm=lm)
+    fast = replace(bundling, settings=settings, models=ModelReuse())
+    assert isinstance(fast.lm, FastLM)
     first = records(run(options, fast))
 
     def refuse(*_: object) -> None:

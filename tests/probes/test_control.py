@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from factories_probes import records, run
+from factories_probes import Holding, records, run
 
 from pyr.errors import ContentError
 from pyr.probes import Subject
@@ -44,7 +44,7 @@ def asked(subject: Subject, folder, *, reads: bool):
         "include_path": [str(folder)],
         "swap_contexts": True,
     }
-    return records(run(options, replace(subject, open_lm=lambda: Reader(reads))))
+    return records(run(options, replace(subject, models=Holding(Reader(reads)))))
 
 
 def mean(found, metric: str) -> float:

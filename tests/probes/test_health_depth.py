@@ -10,15 +10,17 @@ import pytest
 
 from pyr.checkpoint import identify
 from pyr.engines import EngineSettings
-from pyr.probes import Chunk, LoadedOnce, Subject
+from pyr.engines.model_reuse import ModelReuse
+from pyr.probes import Chunk, Subject
 from pyr.probes.health import Health
 
 
 def examine(subject: Subject, folder: Path) -> Chunk:
     """The probe's one chunk on the checkpoint in `folder`."""
     found = identify(folder)
-    lm = LoadedOnce(found, EngineSettings(device="cpu").resolved())
-    [chunk] = Health({}, name="health").run(replace(subject, checkpoint=found, open_lm=lm))
+    settings = EngineSettings(device="cpu").resolved()
+    opened = replace(subject, checkpoint=found, settings=settings, models=ModelReuse())
+    [chunk] = Health({}, name="health").run(opened)
     return chunk
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from factories_probes import GENERATION, records, run
+from factories_probes import GENERATION, Holding, records, run
 
 from pyr.probes import Subject
 from pyr.probes.lengths import Bounded, allowed, fit
@@ -65,7 +65,7 @@ def test_a_task_that_asks_for_more_than_the_model_holds_is_answered_and_noted(
     (sums[1] / "says.yaml").write_text(GENERATION.replace("max_gen_toks: 8", "max_gen_toks: 5000"))
     options = {"include_path": [str(sums[1])], "tasks": ["says"], "limit": 2}
     # The tiny model holds 2,048 tokens, and seldom stops by itself: it is told to.
-    narrow = replace(in_mirror, open_lm=lambda: Narrow(in_mirror.lm))
+    narrow = replace(in_mirror, models=Holding(Narrow(in_mirror.lm)))
     chunks = run(options, narrow)
     assert len(records(chunks)) == 2
     [note] = [note for chunk in chunks for note in chunk.notes]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -17,7 +18,7 @@ from pyr.compare import compare
 from pyr.engines import EngineSettings
 from pyr.errors import ContentError
 from pyr.evaluate import evaluate
-from pyr.probes import LoadedOnce, Subject
+from pyr.probes import Subject
 from pyr.probes.samples import Domain, Samples, reference_texts
 from pyr.schema import Checkpoint, ProbeSpec, Run, Suite
 from pyr.store import Results, Store
@@ -31,13 +32,18 @@ class Parrot:
     def __init__(self, answers: dict[str, Iterator[str]]) -> None:
         self.answers = answers
         self.calls = 0
+        self.tokenizer = self
 
     def apply_chat_template(self, messages: list[dict[str, str]]) -> str:
         return f"<user>{messages[0]['content']}<assistant>"
 
-    def generate_ended(self, requests) -> list[tuple[str, bool]]:
+    def generate_until(self, requests, disable_tqdm: bool) -> list[str]:
         self.calls += 1
-        return [(next(self.answers[each.task_name]), True) for each in requests]
+        return [next(self.answers[each.task_name]) for each in requests]
+
+    def encode(self, text: str, add_special_tokens: bool) -> list[int]:
+        """Short answers: they all ended by themselves."""
+        return []
 
 
 def told(texts: dict[str, list[str]], **options) -> pd.DataFrame:
@@ -194,7 +200,7 @@ def test_a_real_model_writes_the_same_texts_twice(
     assert written.nunique() > 10
 
 
-def test_a_checkpoint_without_a_template_is_asked_no_chat(subject: Subject, lm: LoadedOnce) -> None:
+def test_a_checkpoint_without_a_template_is_asked_no_chat(subject: Subject, lm: Any) -> None:
     plain = replace(subject, checkpoint=replace(subject.checkpoint, chat=False))
     probe = Samples({"domains": ["chat", "prose"], **FEW}, name="samples")
     first, second = probe.run(plain)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from factories_probes import Holding
 
-from pyr.probes import LoadedOnce, Subject
+from pyr.probes import Subject
 from pyr.probes.throughput import Bench, Throughput
 
 SHORT = {"prefill": 24, "decode": 6, "repetitions": 2, "largest_batch": 4, "batch_decode": 3}
 
 
 @pytest.fixture(scope="module")
-def bench(lm: LoadedOnce) -> Bench:
-    return Bench(lm(), 24)
+def bench(lm: Any) -> Bench:
+    return Bench(lm, 24)
 
 
 def test_every_rate_is_tokens_over_seconds(subject: Subject) -> None:
@@ -85,7 +87,7 @@ def test_a_model_that_is_too_short_is_skipped_and_says_so(subject: Subject) -> N
 
 
 def test_an_engine_that_hides_its_model_is_skipped_and_says_so(subject: Subject) -> None:
-    hidden = replace(subject, open_lm=lambda: SimpleNamespace())
+    hidden = replace(subject, models=Holding(SimpleNamespace()))
     [chunk] = Throughput(SHORT, name="throughput").run(hidden)
     assert not chunk.records
     assert not chunk.skipped[0].missing

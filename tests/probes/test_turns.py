@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from factories_probes import Holding
 
 from pyr.probes import Chunk, Subject
 from pyr.probes.instructions import followed
@@ -39,7 +40,7 @@ class Talker:
 
 
 def hold(subject: Subject, lm: Any, **options: Any) -> list[Chunk]:
-    return list(Turns(options, name="turns").run(replace(subject, open_lm=lambda: lm)))
+    return list(Turns(options, name="turns").run(replace(subject, models=Holding(lm))))
 
 
 def records(chunks: list[Chunk]) -> list[Record]:

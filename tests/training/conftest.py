@@ -10,13 +10,13 @@ from factories_training import MODEL, rehearsed, write_recipe
 
 from pyr import content
 from pyr.training import curriculum, order, recipe, stage
-from pyr.training.curriculum import Outcome
+from pyr.training.curriculum import RunOutcome
 
 OPEN = {"floors": [{"measure": "held_out_one/bits_per_byte", "at_most": 99}]}
 SHUT = {"teaches": [{"measure": "held_out_one/bits_per_byte", "better_by": 5, "why": "Too much."}]}
 
 
-def trainer(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
+def trainer(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., RunOutcome]:
     """Runs a recipe of two phases with its stages in this process; counts them in `trained`."""
     shipped = write_recipe(
         folder / "recipe",
@@ -35,7 +35,7 @@ def trainer(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outc
     monkeypatch.setattr(curriculum, "_train", here)
     rehearsal = rehearsed(folder, decontaminate=False)
 
-    def run(*assignments: str, until: str = "", at: Path = shipped) -> Outcome:
+    def run(*assignments: str, until: str = "", at: Path = shipped) -> RunOutcome:
         return curriculum.run(recipe.read(at, assignments), rehearsal, until=until)
 
     run.trained = trained
@@ -45,13 +45,13 @@ def trainer(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outc
 
 
 @pytest.fixture
-def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Outcome]:
+def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., RunOutcome]:
     """See `trainer`."""
     return trainer(tmp_path, monkeypatch)
 
 
 @pytest.fixture(scope="module")
-def two_passed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Outcome]]:
+def two_passed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., RunOutcome]]:
     """A `trainer` whose two phases have been trained, and passed."""
     with pytest.MonkeyPatch.context() as patch:
         made = trainer(tmp_path_factory.mktemp("passed"), patch)

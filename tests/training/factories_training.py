@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import yaml
@@ -82,20 +81,11 @@ def stage(folder: Path, *, ranks: int = 1, **options: Any) -> subprocess.Complet
 
 
 def rehearsed(folder: Path, **more: Any) -> Any:
-    """A curriculum's place on disk; its gates are judged, and no report is written."""
-    from pyr.gate import assess
+    """A curriculum's place on disk."""
     from pyr.store import Store
     from pyr.training.curriculum import Rehearsal
 
-    store = Store(folder / "results")
-
-    def judge(candidate: Any, baseline: Any, gate: Any) -> Any:
-        before = store.results(baseline) if baseline else None
-        documents = store.documents(candidate)
-        verdict = assess(gate, store.results(candidate), before, documents=documents).verdict
-        return SimpleNamespace(verdict=verdict, state=verdict.state, html=folder / "report.html")
-
-    return Rehearsal(folder / "out", store, judge, **more)
+    return Rehearsal(folder / "out", Store(folder / "results"), **more)
 
 
 def placed(folder: Path, tokenizer: Path, phases: dict[str, dict[str, Any]], **more: Any) -> Path:

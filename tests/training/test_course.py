@@ -14,10 +14,10 @@ from pyr.compare import Point, compare
 from pyr.report.forgetting import Cell
 from pyr.training import course, course_page, recipe
 from pyr.training.course import Course
-from pyr.training.curriculum import Outcome
+from pyr.training.curriculum import RunOutcome
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-Train = Callable[..., Outcome]
+Train = Callable[..., RunOutcome]
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,11 @@ import pytest
 from pyr.errors import MeasureError
 from pyr.store import Store
 from pyr.training import curriculum, order
-from pyr.training.curriculum import Outcome
+from pyr.training.curriculum import RunOutcome
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-Train = Callable[..., Outcome]
+Train = Callable[..., RunOutcome]
 
 
 def test_phases_hand_over_and_are_not_trained_twice(train: Train, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from pyr import content
-from pyr.training.curriculum import Outcome
+from pyr.training.curriculum import RunOutcome
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 MODEL = {"hidden_size": 96, "intermediate_size": 384, "num_hidden_layers": 2}
@@ -26,7 +26,7 @@ SMALL = [
 
 
 @pytest.fixture
-def tiny(train: Callable[..., Outcome], tmp_path: Path) -> Callable[..., Outcome]:
+def tiny(train: Callable[..., RunOutcome], tmp_path: Path) -> Callable[..., RunOutcome]:
     """The shipped recipe with a smaller model, fewer tokens, and only held-out documents asked."""
     shipped = yaml.safe_load(content.path("train/tiny/model.yaml").read_text())
     shipped["config"] |= MODEL | {"num_attention_heads": 4}
@@ -35,7 +35,7 @@ def tiny(train: Callable[..., Outcome], tmp_path: Path) -> Callable[..., Outcome
     suite.write_text(yaml.safe_dump({"probes": [{"probe": "health"}]}))
     small = [*SMALL, f"model={model}", *(f"base-{n}.suite={suite}" for n in (1, 2, 3))]
 
-    def run(*assignments: str) -> Outcome:
+    def run(*assignments: str) -> RunOutcome:
         return train(*small, *assignments, at=content.path("train/tiny"))
 
     run.trained = train.trained
@@ -43,7 +43,7 @@ def tiny(train: Callable[..., Outcome], tmp_path: Path) -> Callable[..., Outcome
 
 
 def test_sabotage_is_stopped_by_its_gate_and_the_mended_recipe_goes_on(
-    tiny: Callable[..., Outcome],
+    tiny: Callable[..., RunOutcome],
 ) -> None:
     wild = tiny("base-2.trainer.learning_rate=0.2")
     assert (wild.state, wild.passages[-1].phase) == ("fail", "base-2")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from factories_probes import Holding
 
 from pyr.data.chat_formats import ToolPrompts
 from pyr.errors import ContentError, DataMissing, UsageError
@@ -59,7 +60,7 @@ def engine(subject) -> Engine:
 
 
 def run(options: dict, subject, engine: Engine) -> list:
-    fake = replace(subject, open_lm=lambda: engine)
+    fake = replace(subject, models=Holding(engine))
     return list(Tools(options, name="tools").run(fake))
 
 

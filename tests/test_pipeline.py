@@ -7,8 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from pyr.cli.conclude import conclude, history_of
+from pyr.compare import same_question
 from pyr.gate.spec import Gate, Rule
+from pyr.pipeline import assess_and_report
 from pyr.schema import Checkpoint, Record, Run
 from pyr.store import Store
 
@@ -40,13 +41,15 @@ def store(tmp_path):
 def concluded(store, last="m-step700", **given):
     run = store.run(last)
     base = store.run("m-step100")
-    return conclude(store, run, base, GATE, history=history_of(store, run), **given)
+    return assess_and_report(store, run, base, GATE, **given)
 
 
 def test_the_history_in_the_store_shows_the_noise_of_checkpoints(store):
     sentence = concluded(store).verdict.findings[0].sentence
     assert "noise of items and of 7 checkpoints" in sentence
-    alone = conclude(store, store.run("m-step700"), store.run("m-step100"), GATE)
+    alone = assess_and_report(
+        store, store.run("m-step700"), store.run("m-step100"), GATE, history=()
+    )
     assert "item noise" in alone.verdict.findings[0].sentence
 
 
@@ -55,7 +58,7 @@ def test_another_model_in_the_store_is_no_part_of_the_history(store):
     with store.begin(Run("x-step450", other, "s", "s", "e", started="0"), on_wait=print) as opened:
         opened.append("harness", [Record("quiz", "bits", "0", 9.0, direction="lower")])
         opened.finish(finished="x", skipped=(), notes=(), data={}, environment={})
-    assert {run.checkpoint.name for run in history_of(store, store.run("m-step700"))} == {
+    assert {run.checkpoint.name for run in same_question(store.run("m-step700"), store.runs())} == {
         f"m-step{step}" for step in range(100, 800, 100)
     }
 
@@ -79,7 +82,7 @@ def test_the_page_of_a_github_job_shows_the_report(store, tmp_path, monkeypatch)
     assert summary.read_text() == "before\n" + html.with_name("report.md").read_text()
 
 
-def test_a_summary_that_cannot_be_written_changes_no_verdict(store, tmp_path, monkeypatch, capsys):
+def test_a_summary_that_cannot_be_written_changes_no_verdict(store, tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path))
     assert concluded(store).html.with_name("verdict.json").is_file()
-    assert "summary cannot be written" in capsys.readouterr().err
+    assert "summary cannot be written" in caplog.text

@@ -1,27 +1,28 @@
-"""The end of the line, shared by the verbs: compare, judge, write the report, print, exit code."""
+"""Compare, judge and write report files; shared by eval, compare, report and train."""
 
 from __future__ import annotations
 
+import logging
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pyr import content
-from pyr.cli import EXIT_CODES
 from pyr.compare import average, averaged, same_question, same_training
 from pyr.errors import StoreError
 from pyr.files import write
 from pyr.gate import as_json, assess, read_verdict, still_accepted
 from pyr.gate.spec import Gate, Verdict
-from pyr.report import outline, page, terminal, text
+from pyr.report import outline, page, text
 from pyr.schema import Run, State
 from pyr.store import Results, Store
 
+_LOG = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
-class Conclusion:
+class Outcome:
     """A report that has been written, and what follows from it."""
 
     report: outline.Report
@@ -31,10 +32,10 @@ class Conclusion:
     html: Path
 
     @property
-    def code(self) -> int:
-        """The exit code; a verdict that a person has overruled lets training go on."""
+    def opens(self) -> bool:
+        """True if training may go on: passed, or overruled by a person."""
         overruled = self.verdict is not None and self.verdict.accepted is not None
-        return EXIT_CODES["pass" if overruled else self.state]
+        return self.state == "pass" or overruled
 
 
 def read_gate(name: str | None) -> Gate:
@@ -43,22 +44,22 @@ def read_gate(name: str | None) -> Gate:
     return content.read(file, Gate)
 
 
-def conclude(
+def assess_and_report(
     store: Store,
     candidate: Run,
     baseline: Run | None,
     gate: Gate | None,
     *,
     mean_with: Sequence[Run] = (),
-    history: Sequence[Run] = (),
+    history: Sequence[Run] | None = None,
     output: Path | None = None,
     apart: bool = False,
-) -> Conclusion:
+) -> Outcome:
     """Compare, judge and write the report of `candidate`.
 
     mean_with: earlier checkpoints; what is judged is the mean of them and the candidate.
-    history: stored runs of the same suite; those of the candidate's own training show the noise
-    from checkpoint to checkpoint.
+    history: runs of the same suite, which show the noise from checkpoint to checkpoint; None takes
+    those of the candidate's training that are stored.
     output: the HTML file; beside it go report.md, verdict.json and junit.xml. By default in the
     run's own folder, of a mean in a folder there.
     apart: write into a folder of this baseline instead, so that the run keeps its own report.
@@ -67,8 +68,10 @@ def conclude(
     results = average([*(store.results(run) for run in mean_with), store.results(candidate)])
     compared = store.results(baseline) if baseline else None
     read = {each.run.id: each for each in (results, compared) if each is not None}
-    relatives = _read(store, same_training(candidate, store.runs()), read)
-    known = _read(store, history, read)
+    training = same_training(candidate, store.runs())
+    if history is None:
+        history = same_question(candidate, training)
+    relatives, known = _read(store, training, read), _read(store, history, read)
     documents = store.documents(candidate)
     assessed = assess(gate, results, compared, history=known, documents=documents)
     html = output or _place(store, candidate, results, baseline if apart else None)
@@ -86,24 +89,7 @@ def conclude(
         files["junit.xml"] = text.junit(verdict)
     write_aside(html.parent, files)
     _step_summary(files["report.md"])
-    return Conclusion(report, verdict, _state(verdict, results.run), html)
-
-
-def show(conclusion: Conclusion, *, as_json: bool = False) -> int:
-    """Print it on stdout, the state and the report's path last; gives the exit code."""
-    if as_json:
-        print(text.as_json(conclusion.report))
-        return conclusion.code
-    import rich.console
-
-    terminal.show(conclusion.report, rich.console.Console(file=sys.stdout, highlight=False))
-    print(f"{conclusion.report.banner.word}  {conclusion.html}")
-    return conclusion.code
-
-
-def history_of(store: Store, candidate: Run) -> list[Run]:
-    """Finished runs of the candidate's training, by the same suite and engine: its trajectory."""
-    return same_question(candidate, store.runs())
+    return Outcome(report, verdict, _state(verdict, results.run), html)
 
 
 def _place(store: Store, candidate: Run, results: Results, apart: Run | None) -> Path:
@@ -159,4 +145,4 @@ def _step_summary(markdown: str) -> None:
             stream.write(markdown)
     except OSError as error:
         # The report and the verdict are written: a page that cannot show them changes neither.
-        print(f"the job's summary cannot be written: {error}", file=sys.stderr)
+        _LOG.warning("the job's summary cannot be written: %s", error)

@@ -19,24 +19,38 @@ if TYPE_CHECKING:
 _SAME_KIND = ("config", "tokenizer", "template")
 
 
-class Resident:
+class ModelReuse:
     """Opens checkpoints one after the other; only the LM opened last may be used."""
 
     def __init__(self) -> None:
         self._lm: LM | None = None
         self._kind: tuple[Any, ...] = ()
+        self._opened: Checkpoint | None = None
 
-    def __call__(self, checkpoint: Checkpoint, settings: EngineSettings) -> LM:
-        """The LM of `checkpoint`, as `open_model` gives it. Raises CheckpointError."""
+    def open(self, checkpoint: Checkpoint, settings: EngineSettings) -> LM:
+        """Return the LM of `checkpoint`, as `open_model` gives it; loaded at the first call.
+
+        Raises CheckpointError.
+        """
         kind = (settings, *(checkpoint.digests.get(part) for part in _SAME_KIND))
-        swappable = checkpoint.format == "safetensors" and kind == self._kind
-        if self._lm is not None and swappable and _swap(self._lm, Path(checkpoint.path)):
+        same_kind = self._lm is not None and kind == self._kind
+        if self._lm is not None and same_kind and checkpoint == self._opened:
             return self._lm
-        # Dropped first: two models need not fit beside each other.
-        self._lm = None
-        self._lm = open_model(checkpoint, settings)
-        self._kind = kind
+        self._opened = None
+        swappable = same_kind and checkpoint.format == "safetensors"
+        if self._lm is None or not swappable or not _swap(self._lm, Path(checkpoint.path)):
+            # Dropped first: two models need not fit beside each other.
+            self._lm = None
+            self._lm = open_model(checkpoint, settings)
+        self._kind, self._opened = kind, checkpoint
         return self._lm
+
+    def notes(self, checkpoint: Checkpoint) -> list[str]:
+        """What the engine wants the reader to know: an attribute `notes` of its LM, if it has one.
+
+        Empty if the checkpoint's model was not asked for.
+        """
+        return list(vars(self._lm).get("notes", [])) if checkpoint == self._opened else []
 
 
 def _swap(lm: Any, folder: Path) -> bool:

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from pyr.checkpoint import identify
 from pyr.engines import EngineSettings, open_model
-from pyr.engines.resident import Resident
+from pyr.engines.model_reuse import ModelReuse
 
 CPU = EngineSettings(device="cpu").resolved()
 IDS = torch.arange(4, 40)[None]
@@ -34,14 +34,14 @@ def other_weights(folder: Path, target: Path) -> Path:
 
 def test_swapped_weights_score_as_loaded_ones(tiny_checkpoint: Path, tmp_path: Path) -> None:
     other = other_weights(tiny_checkpoint, tmp_path / "other")
-    resident = Resident()
-    first = resident(identify(tiny_checkpoint), CPU)
+    models = ModelReuse()
+    first = models.open(identify(tiny_checkpoint), CPU)
     before = logits(first)
-    second = resident(identify(other), CPU)
+    second = models.open(identify(other), CPU)
     assert second is first
     assert torch.equal(logits(second), logits(open_model(identify(other), CPU)))
     assert not torch.equal(logits(second), before)
-    assert torch.equal(logits(resident(identify(tiny_checkpoint), CPU)), before)
+    assert torch.equal(logits(models.open(identify(tiny_checkpoint), CPU)), before)
 
 
 def test_other_weights_left_in_the_folder_are_not_swapped_in(
@@ -49,9 +49,9 @@ def test_other_weights_left_in_the_folder_are_not_swapped_in(
 ) -> None:
     other = other_weights(tiny_checkpoint, tmp_path / "other")
     shutil.copyfile(tiny_checkpoint / "model.safetensors", other / "model_ema.safetensors")
-    resident = Resident()
-    resident(identify(tiny_checkpoint), CPU)
-    swapped = resident(identify(other), CPU)
+    models = ModelReuse()
+    models.open(identify(tiny_checkpoint), CPU)
+    swapped = models.open(identify(other), CPU)
     assert torch.equal(logits(swapped), logits(open_model(identify(other), CPU)))
 
 
@@ -61,9 +61,9 @@ def test_another_kind_of_checkpoint_is_loaded_anew(
 ) -> None:
     config = json.loads((checkpoint_copy / file).read_text())
     (checkpoint_copy / file).write_text(json.dumps({**config, "note": 1}))
-    resident = Resident()
-    first = resident(identify(tiny_checkpoint), CPU)
-    assert resident(identify(checkpoint_copy), CPU) is not first
+    models = ModelReuse()
+    first = models.open(identify(tiny_checkpoint), CPU)
+    assert models.open(identify(checkpoint_copy), CPU) is not first
 
 
 def test_a_file_that_lacks_a_tensor_is_not_half_swapped(
@@ -74,10 +74,10 @@ def test_a_file_that_lacks_a_tensor_is_not_half_swapped(
     tensors = load_file(checkpoint_copy / "model.safetensors")
     del tensors["model.norm.weight"]
     save_file(tensors, checkpoint_copy / "model.safetensors", metadata={"format": "pt"})
-    resident = Resident()
-    resident(identify(tiny_checkpoint), CPU)
+    models = ModelReuse()
+    models.open(identify(tiny_checkpoint), CPU)
     with pytest.raises(CheckpointError, match="missing"):
-        resident(identify(checkpoint_copy), CPU)
+        models.open(identify(checkpoint_copy), CPU)
 
 
 def test_tied_weights_are_swapped_by_either_name(tiny_checkpoint: Path, tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_tied_weights_are_swapped_by_either_name(tiny_checkpoint: Path, tmp_path
     transformers.LlamaForCausalLM(config).save_pretrained(folder)
     assert "lm_head.weight" not in load_file(folder / "model.safetensors")
     other = other_weights(folder, tmp_path / "other")
-    resident = Resident()
-    first = resident(identify(folder), CPU)
-    assert resident(identify(other), CPU) is first
+    models = ModelReuse()
+    first = models.open(identify(folder), CPU)
+    assert models.open(identify(other), CPU) is first
     assert torch.equal(logits(first), logits(open_model(identify(other), CPU)))
