@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
-import json
 import platform
 import re
 import sys
@@ -17,15 +15,15 @@ from typing import Any
 
 import pandas as pd
 
-from pyr import content, datasets
+from pyr import content, datasets, files
 from pyr.engines import EngineSettings
 from pyr.engines.model_reuse import ModelReuse
 from pyr.gate.sequential import Budget
+from pyr.hardware import processor
 from pyr.probes import Probe, Subject, make_probe, needs
-from pyr.probes.machine import processor
 from pyr.schema import Checkpoint, ProbeSpec, Run, Skipped, Suite
 from pyr.store import OpenRun, Results, Store
-from pyr.store.table import aggregates_frame
+from pyr.store.tables import aggregates_frame
 
 _VERSIONS = ("pyr-lm", "lm_eval", "torch", "transformers", "tokenizers", "datasets")
 
@@ -196,7 +194,7 @@ def _new_run(checkpoint: Checkpoint, suite: Suite, store: Store, conditions: Con
     digest = suite_digest(suite)
     engine = conditions.settings.label
     plan = conditions.budget.label if conditions.budget else ""
-    key = hashlib.sha256(f"{checkpoint.digest}{digest}{engine}{plan}".encode()).hexdigest()[:10]
+    key = files.text_sha256(f"{checkpoint.digest}{digest}{engine}{plan}")[:10]
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{checkpoint.name}--{suite.name}--{key}")
     known = {run.id: run for run in store.runs()}
     number = 1
@@ -247,7 +245,7 @@ def suite_digest(suite: Suite) -> str:
         "tasks": [datasets.fingerprint(folder) for folder in folders],
         "lm_eval": importlib.metadata.version("lm_eval"),
     }
-    return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()
+    return files.json_sha256(ingredients)
 
 
 def _texts_named(spec: ProbeSpec) -> list[Path]:

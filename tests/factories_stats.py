@@ -11,7 +11,7 @@ import pandas as pd
 
 from pyr.schema import Aggregate, Checkpoint, Run
 from pyr.store import Results
-from pyr.store.table import records_frame, to_table
+from pyr.store.tables import records_frame, to_table
 
 
 def facts_of(task: str, metric: str = "", unit: str = "") -> dict[str, Any]:

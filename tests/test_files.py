@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from socket import gethostname
+from threading import Event
 
 import pytest
 
-from pyr.files import aside, folder_aside, write
+from pyr.files import aside, differences, folder_aside, locked, manifest, write
 
 
 def names(folder: Path) -> list[str]:
@@ -71,3 +76,52 @@ def test_a_folder_that_is_there_is_not_replaced(tmp_path):
     with pytest.raises(OSError, match="not empty"), folder_aside(tmp_path / "folder"):
         pass
     assert names(tmp_path) == ["folder/kept"]
+
+
+def test_a_manifest_finds_what_is_missing_and_what_differs(tmp_path):
+    for name in ("a", "b", "under/c"):
+        write(tmp_path / name, name)
+    digests = manifest(tmp_path)
+    assert list(digests) == ["a", "b", "under/c"]
+    assert differences(tmp_path, digests) == []
+    (tmp_path / "a").unlink()
+    write(tmp_path / "under/c", "other")
+    assert differences(tmp_path, digests) == [
+        "a is missing",
+        "under/c is not what was written: its sha256 differs",
+    ]
+
+
+def test_a_lock_is_waited_for_and_says_who_holds_it(tmp_path):
+    told = []
+    with ThreadPoolExecutor(1) as pool, locked(tmp_path / "lock", told.append):
+        waiting, ended = Event(), Event()
+
+        def second():
+            def on_wait(text):
+                told.append(text)
+                waiting.set()
+
+            with locked(tmp_path / "lock", on_wait):
+                return ended.is_set()
+
+        after = pool.submit(second)
+        assert waiting.wait(10)
+        ended.set()
+    assert told == [
+        f"process {os.getpid()} on {gethostname()} is writing {tmp_path}: waiting for its end"
+    ]
+    assert after.result() is True
+
+
+def test_a_killed_process_lets_its_lock_go(tmp_path):
+    script = (
+        "import sys, time, pathlib; from pyr.files import locked\n"
+        "with locked(pathlib.Path(sys.argv[1]), print):\n"
+        "    print('held', flush=True); time.sleep(60)\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "lock")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        with locked(tmp_path / "lock", lambda _: other.kill()):
+            assert other.wait(10) != 0

@@ -12,7 +12,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "pyr"
 ROOMS = (
-    "errors files schema content data checkpoint datasets faults store compare gate "
+    "errors files hardware schema content data checkpoint datasets faults store compare gate "
     "tokenization engines probes report evaluate pipeline training cli"
 ).split()
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from pyr.errors import UsageError
 from pyr.store import Store
-from pyr.store.lm_eval_results import export_results, import_results
+from pyr.store.lm_eval_export import export_results
+from pyr.store.lm_eval_import import import_results
 
 
 def run(options: argparse.Namespace) -> int:

@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from pyr.data.filters import SourceStats
 from pyr.errors import DataMissing
-from pyr.files import folder_aside, fsync, sha256
+from pyr.files import differences, folder_aside, fsync, manifest
 
 FORMAT = 1
 SHARD_TOKENS = 100_000_000
@@ -151,19 +151,19 @@ def write(
                 if document.held_out and len(held_texts) < _KEPT_TEXTS:
                     text = document.text[:_KEPT_CHARACTERS]
                     held_texts.append({"id": document.id, "text": text})
-        manifest: dict[str, Any] = {
+        about_source: dict[str, Any] = {
             **_write_table(path, table),
             "format": FORMAT,
             "chat": chat,
             "shard_tokens": shard_tokens,
             "held_out_texts": held_texts,
-            "files": {file.name: sha256(file) for file in sorted(path.iterdir())},
+            "files": manifest(path),
             **about,
         }
         if stats:
             rows = asdict(stats)
-            manifest |= {"contaminated": rows.pop("contaminated"), "rows": rows}
-        body = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
+            about_source |= {"contaminated": rows.pop("contaminated"), "rows": rows}
+        body = json.dumps(about_source, indent=2, sort_keys=True) + "\n"
         (path / MANIFEST).write_text(body, encoding="utf-8")
         for file in path.iterdir():
             fsync(file)
@@ -223,12 +223,4 @@ class _ShardFiles:
 
 def verify(folder: Path) -> list[str]:
     """Return what is not as the source's manifest says; empty if all is."""
-    manifest = read_manifest(folder)
-    wrong = []
-    for name, digest in manifest["files"].items():
-        file = folder / name
-        if not file.is_file():
-            wrong.append(f"{name} is missing")
-        elif sha256(file) != digest:
-            wrong.append(f"{name} is not what was written: its sha256 differs")
-    return wrong
+    return differences(folder, read_manifest(folder)["files"])

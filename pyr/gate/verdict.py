@@ -38,7 +38,7 @@ from pyr.gate.sequential import asked_of
 from pyr.gate.spec import Finding, Gate, Rule, Verdict
 from pyr.schema import HEALTH, Comparison, Kind, Run, State
 from pyr.store import Results
-from pyr.store.table import records_digest
+from pyr.store.tables import records_digest
 
 _MISTAKES = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
 """What a rule's own function may raise by mistake."""

@@ -12,8 +12,8 @@ from pyr import datasets
 from pyr.errors import CheckpointError, ContentError
 from pyr.probes import Subject, bundles, fixed_order
 from pyr.probes.bundles import Ids, Item
-from pyr.probes.metrics import Aggregation, aggregations
 from pyr.probes.tasks import HarnessOptions, Place, TaskSpec, load, place, scorer
+from pyr.store.lm_eval_format import Form, task_forms
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Prepared:
     spec: TaskSpec
     place: Place
     task: Any
-    aggregations: Mapping[str, Aggregation]
+    forms: Mapping[str, Form]
     bundle: Path | None
     """Where its bundle is or goes; None if its data has no fingerprint."""
     items: Sequence[Item] | None
@@ -36,7 +36,7 @@ class Compiled:
 
     spec: TaskSpec
     task: Any
-    aggregations: Mapping[str, Aggregation]
+    forms: Mapping[str, Form]
     order: Sequence[str]
     """Item numbers in the fixed random order; any prefix is a fair sample."""
     requests: Mapping[str, Sequence[Any]]
@@ -67,7 +67,7 @@ class Compiler:
             task = scorer(self.manager, spec, items[0].doc)
         else:
             task = load(self.manager, spec, where)
-        return Prepared(spec, where, task, aggregations(task, spec.name), bundle, items or None)
+        return Prepared(spec, where, task, task_forms(task, spec.name), bundle, items or None)
 
     def compile(self, prepared: Prepared) -> Compiled:
         """The requests of the items that this suite takes, built as lm-eval builds them."""
@@ -85,7 +85,7 @@ class Compiler:
             if len(asked.continuation_ids)
         }
         order = [item.number for item in items]
-        return Compiled(spec, task, prepared.aggregations, order, requests, encoded)
+        return Compiled(spec, task, prepared.forms, order, requests, encoded)
 
     def _bundle(self, spec: TaskSpec, where: Place) -> Path | None:
         """The file named after everything that could change the requests."""

@@ -19,11 +19,11 @@ from pyr.errors import DataMissing, MeasureError
 from pyr.files import text_sha256
 from pyr.probes import Chunk, Subject, control, lengths, skip_without_template
 from pyr.probes.compilation import Compiled, Compiler, Prepared
-from pyr.probes.metrics import check_aggregate
 from pyr.probes.needs import Need, no_template, of_code, refuse
 from pyr.probes.tasks import HarnessOptions, TaskSpec, expand, lacking, task_manager
 from pyr.schema import Checkpoint, Record, Skipped
 from pyr.store import Document
+from pyr.store.lm_eval_format import check_aggregate
 
 _ITEMS_A_CHUNK = 64
 """Items that a killed run may lose; also what is sorted by length and batched together."""
@@ -188,17 +188,17 @@ def _grade(
     for filter_name in instances[0].filtered_resps:
         answers = [instance.filtered_resps[filter_name] for instance in instances]
         for metric, result in task.process_results(doc, answers).items():
-            aggregation = compiled.aggregations[metric]
+            form = compiled.forms[metric]
             label = metric if filter_name == "none" else f"{metric},{filter_name}"
             raw[label].append(result)
-            measured = aggregation.item(result)
+            measured = form.item(result)
             higher = task.higher_is_better().get(metric, True)
             yield Record(
-                metric=aggregation.metric(label),
+                metric=form.label(label),
                 value=measured.value,
                 weight=measured.weight,
-                direction=aggregation.direction or ("higher" if higher else "lower"),
-                unit=aggregation.unit,
+                direction=form.direction or ("higher" if higher else "lower"),
+                unit=form.unit,
                 **common,
             )
     gold = _gold(task, doc, len(instances))
@@ -232,9 +232,7 @@ def _check_aggregates(compiled: Compiled) -> None:
     functions = compiled.task.aggregation()
     for label, raw in compiled.raw.items():
         metric = label.partition(",")[0]
-        check_aggregate(
-            compiled.spec.name, label, compiled.aggregations[metric], functions[metric], raw
-        )
+        check_aggregate(compiled.spec.name, label, compiled.forms[metric], functions[metric], raw)
 
 
 # ------------------------------------------------------------------ documents and hashes

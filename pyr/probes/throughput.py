@@ -17,10 +17,10 @@ from typing import Any
 
 from pydantic import Field
 
-from pyr import content
+from pyr import content, hardware
 from pyr.data.filters import read_shipped_passages
 from pyr.errors import MeasureError
-from pyr.probes import Chunk, Subject, machine
+from pyr.probes import Chunk, Subject
 from pyr.schema import Direction, Kind, Record, Skipped, Strict
 
 _TRIAL_STEPS = 4
@@ -143,8 +143,8 @@ class Bench:
         self.device = lm.model.device
         self.ids_L = _tokens(lm.tokenizer, length).to(self.device)
         self._tokenizer = lm.tokenizer
-        self.matrix_peak = machine.matrix_peak(self.device, lm.model.dtype)
-        self.bandwidth = machine.memory_bandwidth(self.device)
+        self.matrix_peak = hardware.matrix_peak(self.device, lm.model.dtype)
+        self.bandwidth = hardware.memory_bandwidth(self.device)
         head = lm.model.get_output_embeddings().weight
         self._body = _num_parameters(lm.model) - _num_embedding(lm.model)
         self.weight_bytes = (self._body + head.numel()) * head.element_size()
@@ -173,11 +173,11 @@ class Bench:
 
         ids_1L = self.ids_L[None, :length]
         with torch.inference_mode():
-            machine.synchronise(self.device)
+            hardware.synchronise(self.device)
             began = time.perf_counter()
             out = self.model(ids_1L, use_cache=True, logits_to_keep=1)
             int(out.logits[0, -1].argmax())
-            machine.synchronise(self.device)
+            hardware.synchronise(self.device)
             return self._timed("prefill", 1, length, time.perf_counter() - began)
 
     def decode(self, rows: int, length: int) -> Timed:
@@ -188,12 +188,12 @@ class Bench:
         ids_BL = self.ids_L[None, :length].expand(rows, -1)
         with torch.inference_mode():
             cache = DynamicCache(config=self.model.config)
-            machine.synchronise(self.device)
+            hardware.synchronise(self.device)
             began = time.perf_counter()
             for place in range(length):
                 step_B1 = ids_BL[:, place : place + 1]
                 self.model(step_B1, past_key_values=cache, use_cache=True, logits_to_keep=1)
-            machine.synchronise(self.device)
+            hardware.synchronise(self.device)
             return self._timed("decode", rows, length, time.perf_counter() - began)
 
     def best_batch(self, largest: int) -> int:

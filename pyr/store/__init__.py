@@ -8,8 +8,8 @@ results/<run id>/run.json             who, what, where, when; written last
                  lock                 held by the one process that writes
 """
 
-from pyr.store.folders import Store
-from pyr.store.open_run import OpenRun
-from pyr.store.table import Document, Results, records_digest
+from pyr.store.store import Store
+from pyr.store.tables import Document, Results, records_digest
+from pyr.store.writer import OpenRun
 
 __all__ = ["Document", "OpenRun", "Results", "Store", "records_digest"]

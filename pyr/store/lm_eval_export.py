@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections import defaultdict
@@ -14,15 +13,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pyr import files
 from pyr.errors import StoreError
 from pyr.schema import Run
-from pyr.store import files
-from pyr.store.lm_eval_metrics import Weighted, lm_eval_name, published_scale, sample_value
-from pyr.store.lm_eval_samples import file_part
-from pyr.store.table import Results
+from pyr.store import tables
+from pyr.store.lm_eval_format import (
+    Weighted,
+    file_part,
+    lm_eval_name,
+    published_scale,
+    sample_value,
+)
+from pyr.store.tables import Results
 
 _UNDATED = datetime(1970, 1, 1, tzinfo=UTC)
-Rows = list[dict[str, Any]]
+Rows = list[Mapping[Any, Any]]
 
 
 def export_results(
@@ -36,32 +41,28 @@ def export_results(
     there is nothing to write.
     """
     shelf = _shelf(documents)
-    tasks = _by_task(results.records)
-    if shelf:
-        free = "samples_"
-        tasks = {
-            task: rows
-            for task, rows in tasks.items()
-            if task in shelf and not task.startswith(free)
-        }
+    tasks: dict[str, Rows] = {}
+    for task, rows in _grouped(results.records.to_dict("records"), "task").items():
+        if not shelf or (task in shelf and not task.startswith("samples_")):
+            tasks[task] = rows
     if not tasks and results.aggregates.empty:
         raise StoreError(
             f"the run {results.run.id} holds no task that lm-eval would know.",
             remedy="evaluate with a suite that has a harness probe",
         )
     where = Path(folder) / file_part(results.run.checkpoint.name)
-    files.make_folder(where)
     date = _date(results.run.finished)
     stamp = date.strftime("%Y-%m-%dT%H-%M-%S")
     written = []
-    for task, rows in tasks.items():
-        lines = [_line(sample) for sample in _samples(rows, shelf.get(task, {}))]
-        written.append(where / f"samples_{file_part(task)}_{stamp}.jsonl")
-        files.write(written[-1], "".join(lines).encode())
-    # Last, so that whoever finds the results finds the samples too.
-    whole = {**_scores(tasks, results.aggregates), **_about(results.run, date)}
-    written.append(where / f"results_{stamp}.json")
-    files.write(written[-1], (json.dumps(whole, indent=2) + "\n").encode())
+    with tables.writing(where):
+        for task, rows in tasks.items():
+            lines = [json.dumps(sample) + "\n" for sample in _samples(rows, shelf.get(task, {}))]
+            written.append(where / f"samples_{file_part(task)}_{stamp}.jsonl")
+            files.write(written[-1], "".join(lines))
+        # Last, so that whoever finds the results finds the samples too.
+        whole = {**_scores(tasks, results.aggregates), **_about(results.run, date)}
+        written.append(where / f"results_{stamp}.json")
+        files.write(written[-1], json.dumps(whole, indent=2) + "\n")
     return written
 
 
@@ -73,21 +74,13 @@ def _date(finished: str) -> datetime:
     return date.astimezone(UTC) if date.tzinfo else date.replace(tzinfo=UTC)
 
 
-def _by_task(records: pd.DataFrame) -> dict[str, Rows]:
-    tasks: dict[str, Rows] = defaultdict(list)
-    for row in records.to_dict("records"):
-        tasks[row["task"]].append({str(key): value for key, value in row.items()})
-    return dict(tasks)
-
-
 def _shelf(documents: pd.DataFrame | None) -> dict[str, dict[str, dict[str, Any]]]:
     """The documents by task and item."""
     shelf: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
     for row in [] if documents is None else documents.to_dict("records"):
-        choices = json.loads(row["choices"])
         shelf[row["task"]][row["item"]] = {
             "prompt": row["prompt"],
-            "choices": choices,
+            "choices": json.loads(row["choices"]),
             "target": row["target"],
         }
     return dict(shelf)
@@ -168,6 +161,7 @@ def _about(run: Run, date: datetime) -> dict[str, Any]:
 
 
 def _samples(rows: Rows, documents: Mapping[str, Mapping[str, Any]]) -> Iterable[dict[str, Any]]:
+    """The lines of a file of samples: one for every item and filter."""
     for item, of_item in _grouped(rows, "item").items():
         by_filter: dict[str, Rows] = defaultdict(list)
         for row in of_item:
@@ -178,26 +172,26 @@ def _samples(rows: Rows, documents: Mapping[str, Mapping[str, Any]]) -> Iterable
 
 def _sample(item: str, filter_name: str, rows: Rows, document: Mapping[str, Any]) -> dict[str, Any]:
     first, responses = rows[0], _responses(rows[0]["responses"])
-    values = {
-        lm_eval_name(row["metric"]).partition(",")[0]: sample_value(
-            row["metric"], row["unit"], Weighted(row["value"], row["weight"])
-        )
-        for row in rows
-    }
+    values = {}
+    for row in rows:
+        metric = lm_eval_name(row["metric"]).partition(",")[0]
+        item_value = Weighted(row["value"], row["weight"])
+        values[metric] = sample_value(row["metric"], row["unit"], item_value)
+    texts = list(map(_text, responses))
     target = document.get("target", "")
     return {
         "doc_id": int(item) if item.isdecimal() else item,
         "doc": dict(document),
         "target": target,
         "arguments": _arguments(document, responses),
-        "resps": [[_texts(response)] for response in responses],
+        "resps": [[text] for text in texts],
         # Records keep what the model said, not what a filter made of it.
-        "filtered_resps": [_texts(response) for response in responses],
+        "filtered_resps": texts,
         "filter": filter_name,
         "metrics": list(values),
         "doc_hash": first["doc_hash"],
         "prompt_hash": first["prompt_hash"],
-        "target_hash": hashlib.sha256(target.encode()).hexdigest(),
+        "target_hash": files.text_sha256(target),
         # Ours: without it a reader would take items for independent that are not.
         **({"cluster": first["cluster"]} if first["cluster"] else {}),
         **values,
@@ -213,9 +207,9 @@ def _responses(written: str) -> list[Any]:
     return found if isinstance(found, list) else [found]
 
 
-def _texts(response: Any) -> Any:
+def _text(response: Any) -> Any:
     """Every number as text, as lm-eval writes it (lm_eval.utils.sanitize_list)."""
-    return [str(part) for part in response] if isinstance(response, list) else str(response)
+    return list(map(str, response)) if isinstance(response, list) else str(response)
 
 
 def _arguments(document: Mapping[str, Any], responses: Sequence[Any]) -> dict[str, Any]:
@@ -230,12 +224,8 @@ def _arguments(document: Mapping[str, Any], responses: Sequence[Any]) -> dict[st
     return {f"gen_args_{i}": one for i, one in enumerate(asked)}
 
 
-def _grouped(rows: Rows, key: str) -> dict[str, Rows]:
+def _grouped(rows: Iterable[Mapping[Any, Any]], key: str) -> dict[str, Rows]:
     grouped: dict[str, Rows] = defaultdict(list)
     for row in rows:
         grouped[row[key]].append(row)
     return grouped
-
-
-def _line(sample: Mapping[str, Any]) -> str:
-    return json.dumps(sample) + "\n"

@@ -9,7 +9,6 @@ packing.py        shards -> rows without padding, in an order that a seed decide
 order.py          all that a phase needs, in the one file that a stage is given
 checkpoints.py    checkpoints that are complete or absent
 log.py            a phase's log, read without torch
-speed.py          tokens a second, and the share of what the device can compute
 losses.py         the loss with a z-loss
 chat.py           trl's trainers, on rows and pairs laid out here
 watch.py          what is looked at during a phase: losses, signals, saves

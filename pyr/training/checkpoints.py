@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pyr.checkpoint import MARKER
-from pyr.files import fsync, sha256
+from pyr.files import differences, fsync, manifest
 
 WRITING = ".writing"
 FINAL = "final"
@@ -47,31 +47,24 @@ def publish(phase: Path, step: int, *, about: Mapping[str, Any]) -> Saved:
 
 
 def _seal(folder: Path, about: Mapping[str, Any]) -> None:
-    files = sorted(file for file in folder.rglob("*") if file.is_file() and file.name != MARKER)
-    for file in files:
-        fsync(file)
-    digests = {str(file.relative_to(folder)): sha256(file) for file in files}
-    marker = folder / MARKER
+    # A marker that a killed process left there belongs to other files.
+    (folder / MARKER).unlink(missing_ok=True)
+    digests = manifest(folder)
     body = json.dumps({**about, "files": digests}, indent=2, sort_keys=True) + "\n"
-    marker.write_text(body, encoding="utf-8")
-    fsync(marker)
+    for name in digests:
+        fsync(folder / name)
+    (folder / MARKER).write_text(body, encoding="utf-8")
+    fsync(folder / MARKER)
     fsync(folder)
 
 
 def faults(folder: Path) -> list[str]:
     """What is not as the marker says; empty for a sound checkpoint."""
     try:
-        marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+        marker = _marker(folder)
     except (OSError, ValueError):
         return [f"no readable {MARKER}"]
-    wrong = []
-    for name, digest in marker["files"].items():
-        file = folder / name
-        if not file.is_file():
-            wrong.append(f"{name} is missing")
-        elif sha256(file) != digest:
-            wrong.append(f"{name} is not what was written")
-    return wrong
+    return differences(folder, marker["files"])
 
 
 def newest(phase: Path) -> Saved | None:

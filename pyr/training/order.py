@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 from pyr import files
 from pyr.errors import StoreError
-from pyr.files import sha256
 from pyr.schema import Strict, Suite
 from pyr.training.model import ModelFile
 from pyr.training.recipe import Phase
@@ -50,22 +48,20 @@ class Order(Strict):
         """sha256 of what decides the phase's weights: not how it is measured, judged or kept."""
         asked = {"suite", "gate", "pulse", "pulse_share", "checkpoints", "description", "data"}
         asked |= {"spike", "held_out_items"}
-        files = {
-            portion.name: json.loads((portion.folder / "shards.json").read_text())["files"]
-            for portion in self.sources
-        }
+        data = []
+        for portion in self.sources:
+            manifest = json.loads((portion.folder / "shards.json").read_text())
+            data.append([portion.name, portion.weight, manifest["files"]])
         ingredients = {
             "phase": self.phase.model_dump(mode="json", exclude=asked),
             "seed": self.seed,
             "model": self.model.model_dump(mode="json", exclude={"description", "name"}),
-            "data": [
-                [portion.name, portion.weight, files[portion.name]] for portion in self.sources
-            ],
-            "tokenizer": sha256(self.tokenizer / "tokenizer.json"),
-            "rows": sha256(self.rows_file) if self.rows_file else "",
+            "data": data,
+            "tokenizer": files.sha256(self.tokenizer / "tokenizer.json"),
+            "rows": files.sha256(self.rows_file) if self.rows_file else "",
             "start": self.start_digest,
         }
-        return hashlib.sha256(json.dumps(ingredients, sort_keys=True).encode()).hexdigest()
+        return files.json_sha256(ingredients)
 
 
 def write(folder: Path, order: Order) -> None:

@@ -8,22 +8,21 @@ CONDUCTOR is a process id: when that process has ended, the stage saves and ends
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from pyr import hardware
 from pyr.data.shards import Shards, open_shards
 from pyr.engines.allocator import keep_freed_memory
 from pyr.errors import ContentError, PyrError, StoreError
+from pyr.files import locked
 from pyr.training import checkpoints, order, packing, settings, watch
 from pyr.training.order import Order
-from pyr.training.speed import Speed, measured_peak
 
 STOPPED = "stopped.json"
 # safetensors says the system's words; torch's writer says only that it failed.
@@ -76,7 +75,8 @@ def run(asked: Order, folder: Path, *, conductor: int | None = None) -> None:
         keep_freed_memory()
     if main_rank:
         watch.say(f"  on {options.device}, {processes} processes")
-    with _held(folder) if main_rank else nullcontext():
+    # A process that was left behind saves and ends before this one begins.
+    with locked(folder / ".lock", watch.say) if main_rank else nullcontext():
         if main_rank:
             checkpoints.clear(folder)
             (folder / STOPPED).unlink(missing_ok=True)
@@ -86,17 +86,6 @@ def run(asked: Order, folder: Path, *, conductor: int | None = None) -> None:
         watch.barrier()
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
-
-
-@contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Hold the phase: a process that was left behind saves and ends before this one begins."""
-    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _train(asked: Order, folder: Path, options: Any, conductor: int | None) -> None:
@@ -238,9 +227,9 @@ def _watched(asked: Order, folder: Path, model: Any, options: Any) -> Any:
     dtype = torch.bfloat16 if options.bf16 else torch.float32
     config = model.config
     embedding = 0 if config.tie_word_embeddings else config.vocab_size * config.hidden_size
-    speed = Speed(
+    speed = watch.Speed(
         parameters=sum(weight.numel() for weight in model.parameters()) - embedding,
-        peak=measured_peak(options.device, dtype=dtype),
+        peak=hardware.matrix_peak(options.device, dtype),
         devices=int(os.environ.get("WORLD_SIZE", "1")),
     )
 

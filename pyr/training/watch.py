@@ -21,7 +21,6 @@ from transformers import TrainerCallback
 from pyr.errors import MeasureError
 from pyr.training import checkpoints
 from pyr.training.log import LOG, keep_lines, read_log
-from pyr.training.speed import Speed
 
 _WINDOW = 50
 _LEAST = 20
@@ -31,6 +30,29 @@ _TOKENIZER_FILES = (
     "chat_template.jinja",
     "generation_config.json",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """What a token costs, and what the devices could do."""
+
+    parameters: int
+    """That a token is multiplied by: all but the input embedding."""
+    peak: float
+    """FLOP a second of one device, measured; 0 if it was not."""
+    devices: int
+
+    def of(self, tokens: int, seconds: float) -> dict[str, float]:
+        """Tokens a second over all devices, and model FLOP utilisation.
+
+        6 FLOP per parameter and token, forward and backward (Kaplan et al. 2020, 2.1); attention
+        itself is left out, so that this is a lower bound. Rows have no padding: every token counts.
+        """
+        rate = tokens / max(seconds, 1e-9)
+        found = {"tokens_per_second": round(rate, 1)}
+        if self.peak:
+            found["mfu"] = round(6 * self.parameters * rate / (self.peak * self.devices), 4)
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from pyr.gate import assess, judge
 from pyr.gate.bisect import bisect, read_rule
 from pyr.gate.spec import Finding, Gate, Verdict
 from pyr.store import Results, Store
-from pyr.store.lm_eval_results import import_results
+from pyr.store.lm_eval_import import import_results
 
 MODELS = ("pythia-70m", "pythia-160m", "pythia-410m")
 TOKENS_PER_STEP = 2_097_152

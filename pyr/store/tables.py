@@ -1,20 +1,23 @@
-"""The tables of a run: what a Parquet file of records, aggregates or documents holds."""
+"""The tables of a run: records, aggregates and documents as Parquet files, checked by digest."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from operator import attrgetter
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
-from pyr.errors import MeasureError
+from pyr.errors import MeasureError, StoreError
 from pyr.schema import Aggregate, Record, Run
 
 
@@ -43,6 +46,8 @@ class Results:
 
 Row = Record | Aggregate | Document
 
+REMOVE_AND_REPEAT = "restore it from a copy, or remove that run's folder and evaluate again"
+
 _ARROW = {
     "str": pa.string(),
     "float": pa.float64(),
@@ -69,7 +74,7 @@ def to_table(kind: type[Row], rows: Sequence[Row], *, where: str) -> pa.Table:
     for column in columns(kind):
         values = list(map(attrgetter(column.name), rows))
         if column.name == "choices":
-            values = [json.dumps(value) for value in values]
+            values = list(map(json.dumps, values))
         try:
             arrays.append(_array(values, column.type))
         except (TypeError, ValueError) as error:
@@ -87,32 +92,28 @@ def _array(values: list[object], kind: pa.DataType) -> pa.Array:
         return pa.array(values, type=kind)
     except UnicodeEncodeError:
         # A lone surrogate is a legal Python and JSON text but no UTF-8: keep it, escaped.
-        return pa.array([_escaped(value) for value in values], type=kind)
-
-
-def _escaped(value: object) -> str:
-    return str(value).encode("utf-8", "backslashreplace").decode("utf-8")
+        texts = [str(value).encode("utf-8", "backslashreplace").decode() for value in values]
+        return pa.array(texts, type=kind)
 
 
 def ordered(table: pa.Table) -> pa.Table:
-    """The same rows by task, metric and item, numbers in the order of numbers."""
+    """Return the same rows by task, metric and item, numbers in the order of numbers."""
     keys = [name for name in ("task", "metric") if name in table.column_names]
-    if "item" not in table.column_names:
-        return table.sort_by([(key, "ascending") for key in keys])
-    digits = pc.utf8_length(table["item"])
-    by = [*keys, "_digits", "item"]
-    wide = table.append_column("_digits", digits).sort_by([(key, "ascending") for key in by])
-    return wide.drop_columns("_digits")
+    if "item" in table.column_names:
+        # "9" before "10": the shorter of two numbers is the smaller one.
+        table = table.append_column("_digits", pc.utf8_length(table["item"]))
+        keys += ["_digits", "item"]
+    in_order = table.sort_by([(key, "ascending") for key in keys])
+    return in_order.drop_columns("_digits") if "_digits" in keys else in_order
 
 
 def records_frame(tables: Sequence[tuple[str, pa.Table]]) -> pd.DataFrame:
-    """The records of several probes, given as (probe, table), in one frame."""
-    parts = [(probe, table) for probe, table in tables] or [("", columns(Record).empty_table())]
-    whole = pa.concat_tables(
-        table.append_column("probe", pa.array([probe] * table.num_rows, type=pa.string()))
-        for probe, table in parts
-    )
-    frame: pd.DataFrame = whole.to_pandas()
+    """Return the records of several probes, given as (probe, table), in one frame."""
+    parts = []
+    for probe, table in tables or [("", columns(Record).empty_table())]:
+        names = pa.repeat(probe, table.num_rows)
+        parts.append(table.append_column("probe", names))
+    frame: pd.DataFrame = pa.concat_tables(parts).to_pandas()
     return frame
 
 
@@ -144,3 +145,59 @@ def _digest_column(digest: hashlib._Hash, column: pd.Series) -> None:
     lengths = pc.binary_length(pa.array(texts, type=pa.large_string()))
     digest.update(lengths.to_numpy(zero_copy_only=False).astype("<i8").tobytes())
     digest.update("".join(texts).encode())
+
+
+# ------------------------------------------------------------------ files
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raise StoreError where the system refuses to write the file or folder in this block."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"the results cannot be written: {error.strerror or error}.",
+            where=str(path),
+            remedy="free space there or make it writable, or name another folder with --store; "
+            "what was finished before is kept",
+        ) from error
+
+
+def read(path: Path, *, sha256: str = "", remedy: str = REMOVE_AND_REPEAT) -> bytes:
+    """Return a file's content; raises StoreError if it is gone or its sha256 begins otherwise."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise StoreError(
+            f"a file of the results cannot be read: {error.strerror or error}.",
+            where=str(path),
+            remedy=remedy,
+        ) from error
+    if not hashlib.sha256(content).hexdigest().startswith(sha256):
+        raise StoreError(
+            "a file of the results is damaged: its content is not what was written.",
+            where=str(path),
+            remedy=remedy,
+        )
+    return content
+
+
+def to_parquet(table: pa.Table) -> bytes:
+    """Return the table as a Parquet file: the same table gives the same bytes."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
+def read_parquet(path: Path, *, sha256: str, remedy: str = REMOVE_AND_REPEAT) -> pa.Table:
+    """Return the table in a Parquet file whose sha256 must begin so; raises StoreError."""
+    content = read(path, sha256=sha256, remedy=remedy)
+    try:
+        # Half the time of pq.read_table on a chunk of a few hundred rows.
+        return pq.ParquetFile(pa.BufferReader(content)).read(use_threads=False)
+    except (pa.ArrowException, OSError) as error:
+        raise StoreError(
+            f"a file of the results is no Parquet file: {error}", where=str(path), remedy=remedy
+        ) from error

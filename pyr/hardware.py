@@ -21,19 +21,25 @@ _BUFFER_BYTES_ON_DEVICE = 1 << 31
 
 
 def matrix_peak(device: Any, dtype: Any) -> float:
-    """The best rate of a square matrix product in this dtype, in FLOP/s: 2 n^3 a product."""
+    """Return the best rate of a square matrix product in this dtype, in FLOP/s: 2 n^3 a product.
+
+    Model FLOP utilisation in training and the throughput probe's shares are both of this peak.
+    """
     import torch
 
     size = _SIZE.get(device.type, _SIZE_ON_DEVICE)
-    left_NN = torch.ones(size, size, device=device, dtype=dtype)
-    right_NN = torch.ones(size, size, device=device, dtype=dtype)
+    # Random numbers, since a GPU multiplies constant ones with less power and so at a higher clock;
+    # of a generator of its own, since no measurement may move the seeds of what comes after it.
+    generator = torch.Generator(device).manual_seed(0)
+    left_NN = torch.randn(size, size, device=device, dtype=dtype, generator=generator)
+    right_NN = torch.randn(size, size, device=device, dtype=dtype, generator=generator)
     out_NN = torch.empty_like(left_NN)
     seconds = _best(lambda: torch.matmul(left_NN, right_NN, out=out_NN), device)
     return float(2 * size**3 / seconds)
 
 
 def memory_bandwidth(device: Any) -> float:
-    """The best rate of a copy, in bytes/s read and written: STREAM's Copy (McCalpin 1995)."""
+    """Return the best rate of a copy, bytes read and written: STREAM's Copy (McCalpin 1995)."""
     import torch
 
     num_bytes = _BUFFER_BYTES.get(device.type, _BUFFER_BYTES_ON_DEVICE)
@@ -43,13 +49,14 @@ def memory_bandwidth(device: Any) -> float:
 
 
 def processor() -> str:
-    """The model of the processor, as the system names it; empty where it does not."""
+    """Return the model of the processor, as the system names it; empty where it does not."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
     except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+        pass  # not Linux
+    return platform.processor()
 
 
 def synchronise(device: Any) -> None:
@@ -61,7 +68,7 @@ def synchronise(device: Any) -> None:
 
 
 def _best(act: Callable[[], object], device: Any) -> float:
-    """The shortest of several times, in seconds, after one that does not count."""
+    """Return the shortest of several times, in seconds, after one that does not count."""
     shortest = float("inf")
     for trial in range(_TRIALS + 1):
         synchronise(device)

@@ -11,7 +11,8 @@ from factories_store import finish, make_record, make_run, never, stored
 
 from pyr.errors import StoreError
 from pyr.store import Document, Store
-from pyr.store.lm_eval_results import export_results, import_results
+from pyr.store.lm_eval_export import export_results
+from pyr.store.lm_eval_import import import_results
 
 TREE = Path(__file__).with_name("lm_eval_tree")
 PYTHIA = Path(__file__).parents[3] / "shared" / "data" / "lm-eval-results" / "pythia-160m"

@@ -2,8 +2,9 @@ import math
 
 import pytest
 
-from pyr.store import lm_eval_metrics as metrics
-from pyr.store.lm_eval_metrics import Published, Weighted
+from pyr.errors import MeasureError
+from pyr.store import lm_eval_format as metrics
+from pyr.store.lm_eval_format import Published, Weighted
 
 
 def score(metric, value, se=None, filter_name="none"):
@@ -113,3 +114,32 @@ def test_the_direction_is_as_stated_else_by_name():
     assert metrics.direction("likelihood_difference", None) == "lower"
     assert metrics.direction("acc", None) == "higher"
     assert metrics.direction("acc", False) == "lower"
+
+
+def test_every_aggregation_function_named_is_one_of_lm_evals():
+    from lm_eval.api import metrics as theirs
+    from lm_eval.tasks.ifeval import utils as ifeval
+
+    known = {"agg_inst_level_acc": ifeval.agg_inst_level_acc}
+    for name in metrics.FORMS:
+        function = known.get(name) or getattr(theirs, name)
+        assert function.__name__ == name
+
+
+@pytest.mark.parametrize(
+    ("name", "raws"),
+    [
+        ("mean", [1.0, 0.0, 0.5]),
+        ("perplexity", [-1.0, -3.0]),
+        ("weighted_perplexity", [[-10.0, 4], [-30.0, 5]]),
+        ("bits_per_byte", [[-10.0, 8], [-30.0, 40]]),
+    ],
+)
+def test_the_weighted_mean_is_lm_evals_aggregate(name, raws):
+    from lm_eval.api import metrics as theirs
+
+    function = getattr(theirs, name)
+    metrics.check_aggregate("task", "metric", metrics.FORMS[name], function, raws)
+    with pytest.raises(MeasureError, match="task/metric: the records give"):
+        metrics.check_aggregate("task", "metric", metrics.FORMS[name], lambda _: -1.0, raws)
+    assert metrics.items(score(name, function(raws)), raws) is not None

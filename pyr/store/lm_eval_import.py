@@ -7,33 +7,38 @@ no filter (``acc``, ``acc_stderr``).
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pyr import files
 from pyr.errors import StoreError
 from pyr.schema import Aggregate, Checkpoint, Record, Run
-from pyr.store import files
-from pyr.store.folders import Store
-from pyr.store.lm_eval_export import export_results
-from pyr.store.lm_eval_metrics import Published, direction, items, num_items, published
-from pyr.store.lm_eval_samples import Sample, read_samples, samples_file
-from pyr.store.open_run import OpenRun
-from pyr.store.table import Document
-
-__all__ = ["export_results", "import_results"]
+from pyr.store import tables
+from pyr.store.lm_eval_format import (
+    Published,
+    direction,
+    items,
+    num_items,
+    published,
+    samples_file,
+)
+from pyr.store.store import Store
+from pyr.store.tables import Document
+from pyr.store.writer import OpenRun
 
 PROBE = "lm-eval"
 """The probe that imported records are kept under."""
 _MODEL_KEYS = ("peft", "delta", "pretrained", "model", "path", "engine")
 """Where lm-eval looks for the model's name, in its order."""
 _STEP = re.compile(r"(?:step|checkpoint)[-_]?(\d+)$")
+_NAME_RESULTS = "name a results_<date>.json of lm-eval, or a folder that holds some"
+_FETCH_SAMPLES = "fetch the file again, or remove it to import the scores alone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +62,10 @@ def _mapping(raw: Any) -> Mapping[str, Any]:
 class _Scores:
     """What a results file says, as rows."""
 
-    records: list[Record] = dataclasses.field(default_factory=list)
-    aggregates: list[Aggregate] = dataclasses.field(default_factory=list)
-    documents: list[Document] = dataclasses.field(default_factory=list)
-    notes: list[str] = dataclasses.field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+    aggregates: list[Aggregate] = field(default_factory=list)
+    documents: list[Document] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def import_results(
@@ -74,7 +79,8 @@ def import_results(
     """
     found: dict[Path, _File] = {}
     for path in paths:
-        found |= {file.path.resolve(): file for file in _files(Path(path))}
+        for file in _files(Path(path)):
+            found[file.path.resolve()] = file
     return [_import(file, store, tokens_per_step) for file in found.values()]
 
 
@@ -93,7 +99,7 @@ def _files(path: Path) -> list[_File]:
         raise StoreError(
             "there are no lm-eval results here.",
             where=str(path),
-            remedy="name a results_<date>.json of lm-eval, or a folder that holds some",
+            remedy=_NAME_RESULTS,
         )
     return found
 
@@ -106,10 +112,8 @@ def _looks_like_results(path: Path) -> bool:
 
 
 def _is_results(content: Any) -> bool:
-    results = content.get("results") if isinstance(content, dict) else None
-    if not isinstance(results, dict) or not results:
-        return False
-    return all(isinstance(task, dict) for task in results.values())
+    results = _mapping(_mapping(content).get("results"))
+    return bool(results) and set(map(type, results.values())) == {dict}
 
 
 def _read(path: Path) -> _File:
@@ -120,7 +124,7 @@ def _read(path: Path) -> _File:
         raise StoreError(
             f"the results file cannot be read: {error.strerror or error}.",
             where=str(path),
-            remedy="name a results_<date>.json of lm-eval, or a folder that holds some",
+            remedy=_NAME_RESULTS,
         ) from error
     except ValueError as error:
         raise StoreError(
@@ -132,7 +136,7 @@ def _read(path: Path) -> _File:
         raise StoreError(
             "the file holds no lm-eval results: there is no 'results' by task in it.",
             where=str(path),
-            remedy="name a results_<date>.json of lm-eval, or a folder that holds some",
+            remedy=_NAME_RESULTS,
         )
     return _File(path, hashlib.sha256(raw).hexdigest(), content)
 
@@ -177,7 +181,7 @@ def _run(file: _File, tokens_per_step: int | None) -> Run:
             tokens=tokens,
         ),
         suite="lm-eval",
-        suite_digest=hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest(),
+        suite_digest=files.json_sha256(asked),
         engine=f"lm-eval {config.get('model', '')}".strip(),
         environment={
             "config": config,
@@ -206,25 +210,33 @@ def _write(opened: OpenRun, file: _File, run: Run) -> None:
 
 def _digests(file: _File) -> dict[str, str]:
     """sha256 of every file that is imported, by name."""
-    beside = [samples_file(file.path, task) for task in file.of("results")]
-    return {file.path.name: file.sha256} | {
-        path.name: hashlib.sha256(files.read(path)).hexdigest() for path in beside if path.is_file()
-    }
+    digests = {file.path.name: file.sha256}
+    for task in file.of("results"):
+        samples = samples_file(file.path, task)
+        if samples.is_file():
+            digests[samples.name] = hashlib.sha256(tables.read(samples)).hexdigest()
+    return digests
 
 
 def _model_arguments(raw: Any) -> Mapping[str, str]:
     """lm-eval's ``--model_args``: ``pretrained=a/b,revision=c``, or the same as a mapping."""
     if isinstance(raw, dict):
         return {str(key): str(value) for key, value in raw.items()}
-    pairs = [part.partition("=") for part in str(raw or "").split(",")]
-    return {key.strip(): value for key, _, value in pairs}
+    arguments = {}
+    for part in str(raw or "").split(","):
+        key, _, value = part.partition("=")
+        arguments[key.strip()] = value
+    return arguments
 
 
 def _model_name(file: _File, arguments: Mapping[str, str]) -> tuple[str, str]:
     """A short name of the model with its revision, and the name in full."""
-    named = [arguments[key] for key in _MODEL_KEYS if arguments.get(key)]
-    full = named[0] if named else str(file.content.get("model_name") or file.path.stem)
-    parts = [part for part in full.split("/") if part] or [file.path.stem]
+    full = str(file.content.get("model_name") or file.path.stem)
+    for key in _MODEL_KEYS:
+        if arguments.get(key):
+            full = arguments[key]
+            break
+    parts = list(filter(None, full.split("/"))) or [file.path.stem]
     short = "-".join(parts[-2:] if parts[-1].startswith("checkpoint-") else parts[-1:])
     revision = arguments.get("revision", "main")
     return (short if revision in ("main", "") else f"{short}-{revision}"), full
@@ -250,7 +262,7 @@ def _scores(file: _File) -> _Scores:
     groups = _groups(file.of("group_subtasks"))
     scores = _Scores()
     for task, results in file.of("results").items():
-        samples = read_samples(samples_file(file.path, task), task)
+        samples = _read_samples(samples_file(file.path, task), task)
         scores.documents += [sample.document for sample in samples]
         n = _num_items(file, task)
         for score in published(results):
@@ -259,8 +271,8 @@ def _scores(file: _File) -> _Scores:
                 "direction": direction(score.metric, stated),
                 "group": groups.get(task, ""),
             }
-            records = list(_records(score, task, samples))
-            scores.records += [dataclasses.replace(record, **common) for record in records]
+            records = _records(score, task, samples, common)
+            scores.records += records
             if records:
                 continue
             value, se = score.on_our_scale()
@@ -275,29 +287,35 @@ def _scores(file: _File) -> _Scores:
     return scores
 
 
-def _records(score: Published, task: str, samples: Sequence[Sample]) -> Iterator[Record]:
+def _records(
+    score: Published, task: str, samples: Sequence[_Sample], common: Mapping[str, Any]
+) -> list[Record]:
     """The score's items; none if it is no weighted mean of them."""
-    chosen = [
-        sample
-        for sample in samples
-        if sample.filter in (score.filter, "") and score.metric in sample.raw
-    ]
+    chosen = []
+    for sample in samples:
+        if sample.filter in (score.filter, "") and score.metric in sample.raw:
+            chosen.append(sample)
     found = items(score, [sample.raw[score.metric] for sample in chosen])
     if found is None:
-        return
+        return []
+    records = []
     for sample, item in zip(chosen, found.items, strict=True):
-        yield Record(
-            task=task,
-            metric=found.label,
-            item=sample.item,
-            value=item.value,
-            weight=item.weight,
-            cluster=str(sample.raw.get("cluster", "")),
-            unit=found.unit,
-            doc_hash=str(sample.raw.get("doc_hash", "")),
-            prompt_hash=str(sample.raw.get("prompt_hash", "")),
-            responses=sample.responses,
+        records.append(
+            Record(
+                task=task,
+                metric=found.label,
+                item=sample.item,
+                value=item.value,
+                weight=item.weight,
+                cluster=str(sample.raw.get("cluster", "")),
+                unit=found.unit,
+                doc_hash=str(sample.raw.get("doc_hash", "")),
+                prompt_hash=str(sample.raw.get("prompt_hash", "")),
+                responses=sample.responses,
+                **common,
+            )
         )
+    return records
 
 
 def _num_items(file: _File, task: str) -> int | None:
@@ -311,13 +329,18 @@ def _num_items(file: _File, task: str) -> int | None:
         return stated
     if file.of("group_subtasks").get(task):
         return None
-    found = {num_items(score.value, score.se) for score in published(results)} - {None}
-    return found.pop() if len(found) == 1 else None
+    counts = set()
+    for score in published(results):
+        counts.add(num_items(score.value, score.se))
+    counts.discard(None)
+    return counts.pop() if len(counts) == 1 else None
 
 
 def _groups(subtasks: Mapping[str, Any]) -> dict[str, str]:
     """The outermost group of every task, and of every group itself."""
-    parents = {task: group for group, tasks in subtasks.items() for task in tasks or ()}
+    parents = {}
+    for group, tasks in subtasks.items():
+        parents.update(dict.fromkeys(tasks or (), group))
     return {task: _outermost(task, parents) for task in [*parents, *parents.values()]}
 
 
@@ -327,3 +350,75 @@ def _outermost(task: str, parents: Mapping[str, str]) -> str:
         task = parents[task]
         seen.add(task)
     return task
+
+
+# ------------------------------------------------------------------ samples
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """One line: an item under one filter.
+
+    Keys, from lm_eval/evaluator.py and loggers/evaluation_tracker.py (0.4.13): doc_id, doc,
+    target, arguments, resps, filtered_resps, filter, metrics, doc_hash, prompt_hash, target_hash
+    and one key a metric. lm-eval turns every response into text; numbers are read back here.
+    """
+
+    item: str
+    filter: str
+    """Empty where the line, as old ones do, names no filter."""
+    responses: str
+    """The first answer to every request, as JSON: [log-likelihood, is_greedy], or text."""
+    document: Document
+    raw: Mapping[str, Any]
+
+
+def _read_samples(path: Path, task: str) -> list[_Sample]:
+    """The samples in a file, none if it is not there; raises StoreError naming the line."""
+    if not path.is_file():
+        return []
+    samples = []
+    for number, line in enumerate(tables.read(path, remedy=_FETCH_SAMPLES).splitlines(), start=1):
+        try:
+            samples.append(_sample(json.loads(line), task))
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            raise StoreError(
+                f"a line of the samples is not as lm-eval writes it: "
+                f"{type(error).__name__}: {error}.",
+                where=f"{path}, line {number}",
+                remedy=_FETCH_SAMPLES,
+            ) from error
+    return samples
+
+
+def _sample(raw: Mapping[str, Any], task: str) -> _Sample:
+    asked = _arguments(raw.get("arguments", []))
+    # A rolling log-likelihood is asked with the text alone, a generation with its settings.
+    rolling = bool(asked) and len(asked[0]) == 1
+    answers = [_response(repeats[0], rolling=rolling) for repeats in raw.get("resps", [])]
+    return _Sample(
+        item=str(raw["doc_id"]),
+        filter=str(raw.get("filter", "")),
+        responses=json.dumps(answers) if answers else "",
+        document=Document(
+            task=task,
+            item=str(raw["doc_id"]),
+            prompt=str(asked[0][0]) if asked and not rolling else "",
+            choices=tuple(one[1] for one in asked if len(one) > 1 and isinstance(one[1], str)),
+            target=str(raw.get("target", "")),
+        ),
+        raw=raw,
+    )
+
+
+def _arguments(raw: Any) -> list[list[Any]]:
+    """What the model was asked: [context, continuation or settings] a request."""
+    if isinstance(raw, dict):
+        return [list(request.values()) for request in raw.values()]
+    return [list(request) for request in raw]
+
+
+def _response(answer: Any, *, rolling: bool) -> Any:
+    if isinstance(answer, list):
+        return [float(answer[0]), str(answer[1]) == "True"]
+    return float(answer) if rolling else answer
