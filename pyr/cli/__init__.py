@@ -6,7 +6,7 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from pyr.errors import PyrError
@@ -54,13 +54,21 @@ def show(outcome: Outcome, *, as_json: bool = False) -> int:
     return code
 
 
+def _handler(name: str) -> Callable[[argparse.Namespace], int]:
+    """The function of a verb, ``module:function`` in this room; imported only when called."""
+    module, _, function = name.partition(":")
+    found: Callable[[argparse.Namespace], int]
+    found = vars(importlib.import_module(f"pyr.cli.{module}"))[function]
+    return found
+
+
 def _run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
     options = parser.parse_args(arguments)
     # The libraries' own bars: progress is shown once, by pyr.cli.progress. tqdm reads this when
     # it is imported.
     os.environ["TQDM_DISABLE"] = "1"
     try:
-        code: int = importlib.import_module(f"pyr.cli.{options.module}").run(options)
+        code: int = _handler(options.handler)(options)
     except PyrError as error:
         print(f"{parser.prog}: {error.text()}", file=sys.stderr)
         return USAGE

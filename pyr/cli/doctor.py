@@ -13,7 +13,7 @@ from pyr import content
 from pyr.checkpoint import identify
 from pyr.cli import USAGE
 from pyr.cli.eval import local_mirror
-from pyr.cli.settings import settle
+from pyr.cli.options import settle
 from pyr.probes import make_probe
 from pyr.probes.needs import Need, of_probes
 from pyr.schema import Suite

@@ -10,9 +10,8 @@ from pathlib import Path
 from pyr import content
 from pyr.checkpoint import identify
 from pyr.cli import show
-from pyr.cli.budget import budget
+from pyr.cli.options import Settled, budget, settle
 from pyr.cli.progress import shown
-from pyr.cli.settings import Settled, settle
 from pyr.compare import same_question
 from pyr.engines.model_reuse import ModelReuse
 from pyr.errors import DataMissing, UsageError

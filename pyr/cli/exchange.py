@@ -48,7 +48,7 @@ def _to_hugging_face(options: argparse.Namespace) -> list[str]:
 
 def _to_gguf(options: argparse.Namespace) -> list[str]:
     from pyr.checkpoint import identify
-    from pyr.training.gguf_file import convert
+    from pyr.training.export import convert
 
     if not options.llama_cpp:
         raise UsageError(

@@ -48,7 +48,7 @@ def _check(options: argparse.Namespace) -> int:
 def resolutions(gate: Gate, suite: Suite, store: Store) -> dict[str, Resolution]:
     """What is known of every measure: from the newest training in the store, else from items."""
     from pyr.evaluate import suite_digest
-    from pyr.probes.own_items import clusters
+    from pyr.probes.needs import clusters
 
     before = from_limits(suite, gate, clusters(suite))
     digest = suite_digest(suite)

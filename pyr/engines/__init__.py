@@ -6,8 +6,8 @@ import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pyr.engines.allocator import keep_freed_memory
 from pyr.errors import UsageError, did_you_mean
+from pyr.hardware import keep_freed_memory
 from pyr.schema import Checkpoint
 
 if TYPE_CHECKING:

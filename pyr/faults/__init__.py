@@ -1,13 +1,20 @@
 """Damaged and converted copies of a checkpoint: what a sound evaluation must tell apart.
 
 weights.py    noise, a layer dropped, heads zeroed, digits permuted, four bits, a wrong RoPE base
-texts.py      a tokenizer off by one merge, a template without its prompt, a BOS too many
-harmless.py   copies that mean the same: saved again, in shards, in bfloat16, untied; from GGUF
-folders.py    reading and writing the files of a copy
+copies.py     harmless: saved again, in shards, in bfloat16, untied, from GGUF; other texts: a
+              tokenizer off by one merge, a template without its prompt, a BOS too many
 """
 
-from pyr.faults.harmless import as_bfloat16, as_folder, in_shards, saved_again, untied
-from pyr.faults.texts import add_bos, without_generation_prompt, without_merge
+from pyr.faults.copies import (
+    add_bos,
+    as_bfloat16,
+    as_folder,
+    in_shards,
+    saved_again,
+    untied,
+    without_generation_prompt,
+    without_merge,
+)
 from pyr.faults.weights import (
     add_noise,
     drop_layer,

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyr.checkpoint import identify
 from pyr.errors import CheckpointError, UsageError
-from pyr.faults.folders import Tensors, copy, read_json, refuse_shards
-from pyr.faults.harmless import as_folder
+from pyr.faults.copies import Tensors, as_folder, copy, read_json, refuse_shards
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import importlib.util
+import json
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from pyr import content
 from pyr.errors import DataMissing
-from pyr.schema import Checkpoint
+from pyr.probes import fixed_order
+from pyr.schema import Checkpoint, Suite
 
 SENTENCE_DATA = "punkt_tab"
 """What NLTK splits sentences and words by; IFEval's checkers of sentences and words read it."""
@@ -169,3 +172,28 @@ def _unconditional(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
         handled = [each for handler in node.handlers for each in handler.body]
         if any(isinstance(each, ast.Raise) for each in handled):
             yield from _unconditional(node.body)
+
+
+# ------------------------------------------------------------------
+# The items that tasks bring with them, as a suite would ask them: known without a model.
+
+
+def clusters(suite: Suite) -> dict[str, list[str]]:
+    """The cluster of every item, in the order asked, of the suite's tasks with an `items.jsonl`.
+
+    An item that stands alone has "".
+    """
+    found = {}
+    for probe in suite.probes:
+        folders = [content.path("evals/tasks"), *map(Path, probe.options.get("include_path", ()))]
+        for task in probe.tasks:
+            files = [folder / task / "items.jsonl" for folder in folders]
+            for file in filter(Path.is_file, files):
+                found[task] = _clusters(file, suite.seed, task)
+    return found
+
+
+def _clusters(file: Path, seed: int, task: str) -> list[str]:
+    documents = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    order = fixed_order(seed, task, len(documents))
+    return [str(documents[number].get("cluster", "")) for number in order]

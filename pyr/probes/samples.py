@@ -21,7 +21,7 @@ from pydantic import Field
 from pyr import content
 from pyr.errors import ContentError, did_you_mean
 from pyr.files import text_sha256
-from pyr.probes import Chunk, Subject, drift, repetition, skip_without_template, style
+from pyr.probes import Chunk, Subject, drift, skip_without_template, style
 from pyr.probes.drift import Floats, Yardstick
 from pyr.schema import Direction, Record, Strict
 from pyr.store import Document
@@ -253,18 +253,18 @@ class Described:
         yield from self._reference()
 
     def _repetition(self, each: Written, texts: Sequence[Written]) -> Iterator[Record]:
-        said = repetition.units(each.text)
+        said = style.units(each.text)
         others = [
-            repetition.units(other.text)
+            style.units(other.text)
             for other in texts
             if other.prompt == each.prompt and other.seed != each.seed
         ]
         heard = json.dumps([each.text])
-        yield self._record(each, "repeated_4grams", repetition.repeated(said, 4), responses=heard)
+        yield self._record(each, "repeated_4grams", style.repeated(said, 4), responses=heard)
         if others:
-            yield self._record(each, "shared_4grams", repetition.shared(said, others, 4))
-        yield self._record(each, "before_loop", repetition.before_loop(said), direction="higher")
-        looped = float(repetition.loop(said) is not None)
+            yield self._record(each, "shared_4grams", style.shared(said, others, 4))
+        yield self._record(each, "before_loop", style.before_loop(said), direction="higher")
+        looped = float(style.loop(said) is not None)
         yield self._record(each, "loops", looped, direction="none")
 
     def _form(self, each: Written) -> Iterator[Record]:
@@ -334,8 +334,8 @@ class Described:
         """What the reference texts themselves measure."""
         own = {name: self.ruler.table_IF[:, f] for f, name in enumerate(self.ruler.names)}
         own["distance"] = self.ruler.floor().mean(axis=1)
-        texts = [repetition.units(text) for text in reference_texts(self.domain)]
-        own["repeated_4grams"] = np.array([repetition.repeated(text, 4) for text in texts])
+        texts = [style.units(text) for text in reference_texts(self.domain)]
+        own["repeated_4grams"] = np.array([style.repeated(text, 4) for text in texts])
         for metric, values in own.items():
             for number, value in enumerate(values.tolist()):
                 yield Record(

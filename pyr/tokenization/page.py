@@ -14,10 +14,9 @@ import jinja2
 
 from pyr import content
 from pyr.tokenization.anatomy import SAMPLES, shown
-from pyr.tokenization.comparison import Cut, Report, Row
+from pyr.tokenization.comparison import Cut, Model, Report, Row, Size
 from pyr.tokenization.measure import Relation, Score
 from pyr.tokenization.recipe import Recipe
-from pyr.tokenization.sweep import Model, Size
 
 TEMPLATE = "reports/templates/tokenizers.html.j2"
 _WIDTH, _HEIGHT = 520.0, 270.0

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pyr.tokenization.comparison import Report, Row
+from pyr.tokenization.comparison import Report, Row, Size
 from pyr.tokenization.measure import Score
-from pyr.tokenization.sweep import Size
 
 if TYPE_CHECKING:
     from rich.console import Console

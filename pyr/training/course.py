@@ -23,7 +23,7 @@ from pyr.report.provenance import flat
 from pyr.schema import Run, State
 from pyr.store import Results, Store
 from pyr.training import checkpoints
-from pyr.training.log import LOG, read_log
+from pyr.training.order import LOG, read_log
 from pyr.training.recipe import Curriculum
 
 if TYPE_CHECKING:

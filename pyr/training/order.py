@@ -88,3 +88,29 @@ def digest_of(folder: Path) -> str:
     if not file.is_file():
         return ""
     return str(json.loads(file.read_text(encoding="utf-8")).get("digest", ""))
+
+
+# ------------------------------------------------------------------
+# A phase's log: a line has its step, its loss and the seconds of one step. Free of torch.
+
+
+LOG = "log.jsonl"
+
+
+def read_log(file: Path) -> list[dict[str, Any]]:
+    """The lines of a phase's log; a last line that was cut off is left out."""
+    lines = []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        try:
+            lines.append(json.loads(line))
+        except ValueError:
+            break
+    return lines
+
+
+def keep_lines(file: Path, step: int) -> None:
+    """Cut the log back to what had been logged at `step`."""
+    if not file.is_file():
+        return
+    kept = [line for line in read_log(file) if line["step"] <= step]
+    files.write(file, "".join(json.dumps(line) + "\n" for line in kept))

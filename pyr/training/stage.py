@@ -18,10 +18,10 @@ from typing import Any
 
 from pyr import hardware
 from pyr.data.shards import Shards, open_shards
-from pyr.engines.allocator import keep_freed_memory
 from pyr.errors import ContentError, PyrError, StoreError
 from pyr.files import locked
-from pyr.training import checkpoints, order, packing, settings, watch
+from pyr.hardware import keep_freed_memory
+from pyr.training import callbacks, checkpoints, order, packing, settings
 from pyr.training.order import Order
 
 STOPPED = "stopped.json"
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
     except PyrError as error:
         if int(os.environ.get("RANK", "0")) == 0:
             _leave_word(folder, error)
-            watch.say(error.text())
+            callbacks.say(error.text())
         return 2
     return 0
 
@@ -74,16 +74,16 @@ def run(asked: Order, folder: Path, *, conductor: int | None = None) -> None:
     if options.device.type == "cpu":
         keep_freed_memory()
     if main_rank:
-        watch.say(f"  on {options.device}, {processes} processes")
+        callbacks.say(f"  on {options.device}, {processes} processes")
     # A process that was left behind saves and ends before this one begins.
-    with locked(folder / ".lock", watch.say) if main_rank else nullcontext():
+    with locked(folder / ".lock", callbacks.say) if main_rank else nullcontext():
         if main_rank:
             checkpoints.clear(folder)
             (folder / STOPPED).unlink(missing_ok=True)
-        watch.barrier()
+        callbacks.barrier()
         if not checkpoints.final(folder):
             _train(asked, folder, options, conductor)
-        watch.barrier()
+        callbacks.barrier()
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
@@ -94,7 +94,7 @@ def _train(asked: Order, folder: Path, options: Any, conductor: int | None) -> N
     trainer, watched = _trainer(asked, folder, options)
     watched.conductor = conductor
     if main_rank:
-        watch.say(_opening(asked, saved))
+        callbacks.say(_opening(asked, saved))
     from safetensors import SafetensorError
 
     try:
@@ -105,7 +105,7 @@ def _train(asked: Order, folder: Path, options: Any, conductor: int | None) -> N
             raise _left_alone(asked) from error
         raise _disk_fault(error, folder) from error
     if watched.interrupted:
-        watch.say("  asked to stop: saved, and the same command goes on from here")
+        callbacks.say("  asked to stop: saved, and the same command goes on from here")
     elif main_rank:
         last = checkpoints.newest(folder)
         assert last is not None
@@ -148,16 +148,16 @@ def _disk_fault(error: Exception, folder: Path) -> Exception:
 # ------------------------------------------------------------------ the trainer
 
 
-def _trainer(asked: Order, folder: Path, options: Any) -> tuple[Any, watch.Watch]:
+def _trainer(asked: Order, folder: Path, options: Any) -> tuple[Any, callbacks.Watch]:
     import transformers
 
     model = _model(asked)
     sources = [open_shards(portion.folder) for portion in asked.sources]
     watched = _watched(asked, folder, model, options)
     if asked.phase.stage == "dpo":
-        from pyr.training.chat import dpo_trainer
+        from pyr.training.trl_trainers import dpo_trainer
 
-        keeper = watch.Watch(watched(lambda step: f"step {step + 1}", ""))
+        keeper = callbacks.Watch(watched(lambda step: f"step {step + 1}", ""))
         trainer = dpo_trainer(asked, model, options)
     else:
         rows, digest = _rows(asked, sources)
@@ -167,12 +167,12 @@ def _trainer(asked: Order, folder: Path, options: Any) -> tuple[Any, watch.Watch
             those = range(step * per_step, (step + 1) * per_step)
             return f"rows {those.start} to {those.stop - 1}: {rows.describe(those)}"
 
-        keeper = watch.Watch(watched(describe, digest))
+        keeper = callbacks.Watch(watched(describe, digest))
         trainer = _packed_trainer(asked, model, options, rows)
     trainer.remove_callback(transformers.PrinterCallback)
     trainer.add_callback(keeper)
     if asked.pulse:
-        from pyr.training.pulse import Pulse
+        from pyr.training.callbacks import Pulse
 
         trainer.add_callback(Pulse(asked, folder))
     return trainer, keeper
@@ -191,11 +191,11 @@ def _rows(asked: Order, sources: list[Shards]) -> tuple[packing.Rows, str]:
 def _packed_trainer(asked: Order, model: Any, options: Any, rows: packing.Rows) -> Any:
     import transformers
 
-    from pyr.training.losses import with_z_loss
+    from pyr.training.trl_trainers import with_z_loss
 
     loss = with_z_loss(asked.phase.z_loss) if asked.phase.z_loss else None
     if asked.phase.stage == "sft":
-        from pyr.training.chat import sft_trainer
+        from pyr.training.trl_trainers import sft_trainer
 
         return sft_trainer(asked, model, options, rows)
     return transformers.Trainer(
@@ -227,20 +227,20 @@ def _watched(asked: Order, folder: Path, model: Any, options: Any) -> Any:
     dtype = torch.bfloat16 if options.bf16 else torch.float32
     config = model.config
     embedding = 0 if config.tie_word_embeddings else config.vocab_size * config.hidden_size
-    speed = watch.Speed(
+    speed = callbacks.Speed(
         parameters=sum(weight.numel() for weight in model.parameters()) - embedding,
         peak=hardware.matrix_peak(options.device, dtype),
         devices=int(os.environ.get("WORLD_SIZE", "1")),
     )
 
-    def make(describe: Any, plan: str) -> watch.Watched:
+    def make(describe: Any, plan: str) -> callbacks.Watched:
         about = {
             "recipe": asked.recipe,
             "phase": asked.phase.name,
             "order": asked.digest(),
             "plan": plan,
         }
-        return watch.Watched(
+        return callbacks.Watched(
             folder=folder,
             tokenizer=asked.tokenizer,
             about=about,

@@ -99,9 +99,9 @@ def run(options: Any) -> None:
 
     from pyr.checkpoint import identify
     from pyr.engines import EngineSettings
-    from pyr.engines.allocator import keep_freed_memory
     from pyr.engines.fast.generate import generate_until
     from pyr.engines.reference import load_model
+    from pyr.hardware import keep_freed_memory
 
     settings = EngineSettings(device="cpu", dtype="float32")
     model, tokenizer = load_model(identify(options.checkpoint), settings)

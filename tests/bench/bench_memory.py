@@ -19,8 +19,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from tasks_asked import Entry, asked_tasks, open_both, stock
 
-from pyr.engines.allocator import keep_freed_memory
 from pyr.engines.fast.lm import FastLM
+from pyr.hardware import keep_freed_memory
 
 DEFAULT_TASKS = "mmlu_anatomy:8:5,hellaswag:6:0"
 ENGINES = ("fast", "fast, returning", "stock, batch 1", "stock, batch 8")

@@ -28,11 +28,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from tasks_asked import Asked, Entry, asked_tasks, open_both, return_freed_memory, stock
 
-from pyr.engines.allocator import keep_freed_memory
 from pyr.engines.fast.lm import FastLM
 from pyr.engines.fast.plan import Budget, arrange
-from pyr.engines.fast.work import Shape, Work
+from pyr.engines.fast.score import Shape, Work
 from pyr.errors import DataMissing
+from pyr.hardware import keep_freed_memory
 
 DEFAULT_TASKS = (
     "mmlu_anatomy:12:5,arc_easy:24:0,arc_challenge:24:0,hellaswag:16:0,"

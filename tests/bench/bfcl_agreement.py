@@ -3,7 +3,7 @@
     python tests/bench/bfcl_agreement.py CHECKER DATA
 
 CHECKER: a checkout's `berkeley-function-call-leaderboard`, which holds `bfcl_eval/`. DATA: a folder
-that `pyr.probes.tools.bfcl` reads. Judged are the calls of `tests/probes/tools/factories_calls.py`
+that `pyr.probes.tools.items` reads. Judged are the calls of `tests/probes/tools/factories_calls.py`
 and, for every public question, its right calls and many that were changed in one place. Every
 disagreement must have one of two reasons, each proven with the checker itself: its greedy matching
 misses an assignment, or it crashes. Exit code 1 if one has neither.
@@ -30,10 +30,20 @@ from factories_calls import (  # noqa: E402
     WRONG_VALUES,
 )
 
-from pyr.probes.tools.bfcl import bfcl_items, category_files, json_schema, read_rows  # noqa: E402
-from pyr.probes.tools.grade import grade, parse  # noqa: E402
-from pyr.probes.tools.items import Item, expected_calls, hermes  # noqa: E402
-from pyr.probes.tools.matching import Call  # noqa: E402
+from pyr.probes.tools.grade import (  # noqa: E402
+    Call,  # noqa: E402
+    grade,
+    parse,
+)
+from pyr.probes.tools.items import (  # noqa: E402  # noqa: E402
+    Item,
+    bfcl_items,
+    category_files,
+    expected_calls,
+    hermes,
+    json_schema,
+    read_rows,
+)
 
 Calls = list[dict[str, dict[str, Any]]]
 """As BFCL has them: {name: arguments} for each."""

@@ -29,7 +29,7 @@ from pyr.checkpoint import identify
 from pyr.engines import EngineSettings
 from pyr.engines.model_reuse import ModelReuse
 from pyr.evaluate import Conditions, evaluate, suite_digest
-from pyr.faults.folders import Tensors, copy
+from pyr.faults.copies import Tensors, copy
 from pyr.gate import assess
 from pyr.gate.spec import Gate, Verdict
 from pyr.schema import Run, Suite

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from pyr.cli.budget import budget, seconds_of
+from pyr.cli.options import budget, seconds_of
 from pyr.errors import UsageError
 from pyr.gate.spec import Gate, Rule
 from pyr.store import Store

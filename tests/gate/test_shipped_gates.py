@@ -13,7 +13,7 @@ from pyr.compare import compare
 from pyr.gate import judge
 from pyr.gate.power import check, from_limits
 from pyr.gate.spec import Gate
-from pyr.probes.own_items import clusters
+from pyr.probes.needs import clusters
 from pyr.schema import Aggregate, Suite
 
 ROOT = Path(__file__).parent.parent.parent

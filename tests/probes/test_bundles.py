@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from factories_probes import TASK, records, run
 
-from pyr.probes import Subject, bundles
+from pyr.probes import Subject, compilation
 
 Options = dict[str, object]
 
@@ -117,9 +117,9 @@ def test_other_weights_share_the_bundle(options: Options, bundling: Subject) -> 
 
 
 def test_another_version_of_lm_eval_is_another_bundle(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = bundles.digest({"task": "a"})
-    monkeypatch.setattr(bundles.importlib.metadata, "version", lambda name: f"{name} 99")
-    assert bundles.digest({"task": "a"}) != before
+    before = compilation.digest({"task": "a"})
+    monkeypatch.setattr(compilation.importlib.metadata, "version", lambda name: f"{name} 99")
+    assert compilation.digest({"task": "a"}) != before
 
 
 def test_a_bundle_that_cannot_be_read_is_made_again(options: Options, bundling: Subject) -> None:

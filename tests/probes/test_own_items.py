@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from pyr.probes.own_items import clusters
+from pyr.probes.needs import clusters
 from pyr.schema import Suite
 
 

@@ -8,8 +8,8 @@ import re
 
 import pytest
 
-from pyr.probes import repetition
-from pyr.probes.repetition import Loop, units
+from pyr.probes import style
+from pyr.probes.style import Loop, units
 
 SAID_ONCE = [
     "The cat sat on the mat and looked at the rain.",
@@ -59,14 +59,14 @@ LOOPING = [
 
 @pytest.mark.parametrize("text", SAID_ONCE)
 def test_a_text_that_goes_on_is_no_loop(text: str) -> None:
-    assert repetition.loop(units(text)) is None
-    assert repetition.before_loop(units(text)) == 1
+    assert style.loop(units(text)) is None
+    assert style.before_loop(units(text)) == 1
 
 
 @pytest.mark.parametrize(("text", "period", "begins"), LOOPING)
 def test_a_loop_is_found_where_it_says_itself_again(text: str, period: int, begins: int) -> None:
-    assert repetition.loop(units(text)) == Loop(period, begins)
-    assert repetition.before_loop(units(text)) == begins / len(units(text))
+    assert style.loop(units(text)) == Loop(period, begins)
+    assert style.before_loop(units(text)) == begins / len(units(text))
 
 
 def test_loops_of_chance_are_those_that_a_pattern_finds() -> None:
@@ -80,7 +80,7 @@ def test_loops_of_chance_are_those_that_a_pattern_finds() -> None:
             match = re.fullmatch(rf"(.{{{period}}})\1{{2,}}(.*)", said[start:])
             if match and match[1].startswith(match[2]):
                 loops.append(start + period)
-        mine = repetition.loop(list(said))
+        mine = style.loop(list(said))
         assert (mine is not None) == bool(loops), said
         if mine:
             found += 1
@@ -90,19 +90,19 @@ def test_loops_of_chance_are_those_that_a_pattern_finds() -> None:
 
 def test_distinct_counts_ngrams_by_hand() -> None:
     said = units("a b a b a c")
-    assert repetition.distinct(said, 1) == 3 / 6
-    assert repetition.distinct(said, 2) == 3 / 5
-    assert repetition.repeated(said, 2) == pytest.approx(2 / 5)
-    assert repetition.repeated(units("only two"), 4) == 0
-    assert repetition.distinct([], 2) == 0
+    assert style.distinct(said, 1) == 3 / 6
+    assert style.distinct(said, 2) == 3 / 5
+    assert style.repeated(said, 2) == pytest.approx(2 / 5)
+    assert style.repeated(units("only two"), 4) == 0
+    assert style.distinct([], 2) == 0
 
 
 def test_shared_ngrams_are_those_that_another_text_says() -> None:
     said = units("the cat sat on the mat")
-    assert repetition.shared(said, [units("a cat sat on the roof")], 3) == 2 / 4
-    assert repetition.shared(said, [said], 3) == 1
-    assert repetition.shared(said, [[]], 3) == 0
-    assert repetition.shared([], [said], 3) == 0
+    assert style.shared(said, [units("a cat sat on the roof")], 3) == 2 / 4
+    assert style.shared(said, [said], 3) == 1
+    assert style.shared(said, [[]], 3) == 0
+    assert style.shared([], [said], 3) == 0
 
 
 def test_units_are_words_and_signs_of_any_script() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tokenizers
 
-from pyr.tokenization import files
+from pyr.tokenization import train
 from pyr.tokenization.recipe import Recipe
 from pyr.tokenization.train import learn
 
@@ -34,5 +34,5 @@ def small_recipe(**changes: object) -> Recipe:
 
 def build_small(**changes: object) -> tokenizers.Tokenizer:
     recipe = small_recipe(**changes)
-    merges = learn(TEXTS, recipe.pre_tokenizer, files.num_merges(recipe), trainer="tokenizers")
-    return files.build(recipe, merges)
+    merges = learn(TEXTS, recipe.pre_tokenizer, train.num_merges(recipe), trainer="tokenizers")
+    return train.build(recipe, merges)

@@ -8,8 +8,10 @@ import pytest
 from factories_tokenization import TEXTS, small_recipe
 
 from pyr.errors import UsageError
-from pyr.tokenization import files, listed, measure, page, sweep
+from pyr.tokenization import comparison, listed, measure, page, train
 from pyr.tokenization.train import learn, training_texts
+
+MODEL = comparison.Model(hidden=10, body=1000)
 
 
 def test_a_smaller_size_is_the_beginning_of_a_larger_training() -> None:
@@ -20,9 +22,9 @@ def test_a_smaller_size_is_the_beginning_of_a_larger_training() -> None:
 def test_every_size_is_measured_and_larger_is_not_worse(corpus: Path) -> None:
     recipe = small_recipe(held_out=0.2)
     sizes = [280, 320, 360]
-    merges = sweep.train_sizes(recipe, corpus, sizes)
+    merges = comparison.train_sizes(recipe, corpus, sizes)
     texts = measure.passages(listed.unseen(recipe, corpus))
-    found = sweep.measure_sizes(recipe, merges, sizes, texts, sweep.Model(hidden=10, body=1000))
+    found = comparison.measure_sizes(recipe, merges, sizes, texts, MODEL)
     assert [each.vocab_size for each in found] == sizes
     assert [each.embedding_parameters for each in found] == [2800, 3200, 3600]
     values = [each.bytes_per_token.value for each in found]
@@ -33,7 +35,7 @@ def test_every_size_is_measured_and_larger_is_not_worse(corpus: Path) -> None:
 
 def test_a_size_below_the_bytes_is_refused(corpus: Path) -> None:
     with pytest.raises(UsageError, match="too small"):
-        sweep.train_sizes(small_recipe(), corpus, [200])
+        comparison.train_sizes(small_recipe(), corpus, [200])
 
 
 def test_unseen_documents_are_those_that_training_leaves_out(corpus: Path) -> None:
@@ -46,14 +48,14 @@ def test_unseen_documents_are_those_that_training_leaves_out(corpus: Path) -> No
 def test_the_page_marks_the_size_of_the_recipe(corpus: Path) -> None:
     recipe = small_recipe(held_out=0.2, vocab_size=320)
     sizes = [280, 320]
-    merges = sweep.train_sizes(recipe, corpus, sizes)
+    merges = comparison.train_sizes(recipe, corpus, sizes)
     texts = measure.passages(listed.unseen(recipe, corpus))
-    found = sweep.measure_sizes(recipe, merges, sizes, texts, sweep.Model(hidden=10, body=1000))
-    html = page.render_sweep(recipe, found, sweep.Model(hidden=10, body=1000))
+    found = comparison.measure_sizes(recipe, merges, sizes, texts, MODEL)
+    html = page.render_sweep(recipe, found, MODEL)
     assert html.count('class="chosen"') == 2
     assert "://" not in html
 
 
 def test_num_merges_fills_the_vocabulary() -> None:
     recipe = small_recipe(vocab_size=1000)
-    assert files.num_merges(recipe) == 1000 - 256 - 6
+    assert train.num_merges(recipe) == 1000 - 256 - 6

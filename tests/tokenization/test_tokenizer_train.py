@@ -13,7 +13,7 @@ from factories_tokenization import TEXTS, build_small, small_recipe
 
 from pyr import content
 from pyr.errors import ContentError, MeasureError
-from pyr.tokenization import files, recipe
+from pyr.tokenization import recipe, train
 from pyr.tokenization.train import (
     Fed,
     byte_letters,
@@ -129,8 +129,8 @@ def test_the_same_recipe_and_data_give_the_same_file(corpus: Path) -> None:
 
     def once() -> str:
         texts = training_texts(recipe, corpus)
-        merges = learn(texts, "qwen2", files.num_merges(recipe), trainer="tokenizers")
-        return files.build(recipe, merges).to_str()
+        merges = learn(texts, "qwen2", train.num_merges(recipe), trainer="tokenizers")
+        return train.build(recipe, merges).to_str()
 
     assert once() == once()
 

@@ -105,7 +105,7 @@ def weights(folder: Path) -> bytes:
 
 def curve(folder: Path) -> list[tuple[Any, ...]]:
     """What a phase's log says of every step, the clock left out."""
-    from pyr.training.log import read_log
+    from pyr.training.order import read_log
 
     keys = ("step", "tokens", "loss", "grad_norm", "learning_rate")
     return [tuple(line[key] for key in keys) for line in read_log(folder / "log.jsonl")]

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 
 from pyr import content
 from pyr.errors import CheckpointError, UsageError
-from pyr.training import gguf_file, model
+from pyr.training import export, model
 
 CONVERTER = """
 import json
@@ -105,7 +105,7 @@ def test_the_converter_is_told_the_pre_tokenizer(
 ) -> None:
     import gguf
 
-    done = gguf_file.convert(trained, tmp_path / "m.gguf", llama_cpp=llama_cpp)
+    done = export.convert(trained, tmp_path / "m.gguf", llama_cpp=llama_cpp)
     written = gguf.GGUFReader(done.file).fields["tokenizer.ggml.pre"].contents()
     assert written == done.pre_tokenizer == "qwen2"
     assert (done.vocabulary, done.texts) == (2048, None)
@@ -114,34 +114,34 @@ def test_the_converter_is_told_the_pre_tokenizer(
 def test_texts_are_cut_by_llama_cpp_as_well(
     trained: Path, llama_cpp: Path, tmp_path: Path, installed: type
 ) -> None:
-    done = gguf_file.convert(trained, tmp_path / "m.gguf", llama_cpp=llama_cpp)
-    assert done.texts == len(gguf_file.TEXTS)
+    done = export.convert(trained, tmp_path / "m.gguf", llama_cpp=llama_cpp)
+    assert done.texts == len(export.TEXTS)
     installed.change = 1
     with pytest.raises(CheckpointError, match="to llama.cpp and"):
-        gguf_file.compare_texts(trained, done.file)
+        export.compare_texts(trained, done.file)
 
 
 @pytest.mark.usefixtures("not_installed")
 def test_a_token_under_another_id_is_found(trained: Path, llama_cpp: Path, tmp_path: Path) -> None:
-    done = gguf_file.convert(trained, tmp_path / "m.gguf", llama_cpp=llama_cpp)
+    done = export.convert(trained, tmp_path / "m.gguf", llama_cpp=llama_cpp)
     file = trained / "tokenizer.json"
     file.write_text(file.read_text().replace('"<|pad|>"', '"<|pod|>"'))
     with pytest.raises(CheckpointError, match="token 3 is '<|pad|>' in it"):
-        gguf_file.compare_vocabularies(trained, done.file)
+        export.compare_vocabularies(trained, done.file)
 
 
 @pytest.mark.usefixtures("not_installed")
 def test_another_end_token_is_found(trained: Path, llama_cpp: Path, tmp_path: Path) -> None:
     (llama_cpp / "convert_hf_to_gguf.py").write_text(CONVERTER.replace("EOS", "0"))
     with pytest.raises(CheckpointError, match="its eos token is not 2"):
-        gguf_file.convert(trained, tmp_path / "m.gguf", llama_cpp=llama_cpp)
+        export.convert(trained, tmp_path / "m.gguf", llama_cpp=llama_cpp)
 
 
 def test_only_arcee_is_converted(tiny_checkpoint: Path, llama_cpp: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="LlamaForCausalLM"):
-        gguf_file.convert(tiny_checkpoint, tmp_path / "m.gguf", llama_cpp=llama_cpp)
+        export.convert(tiny_checkpoint, tmp_path / "m.gguf", llama_cpp=llama_cpp)
 
 
 def test_a_folder_without_a_converter_is_refused(trained: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="convert_hf_to_gguf"):
-        gguf_file.convert(trained, tmp_path / "m.gguf", llama_cpp=tmp_path)
+        export.convert(trained, tmp_path / "m.gguf", llama_cpp=tmp_path)

@@ -16,7 +16,7 @@ import pytest
 from factories_training import curve, placed, stage, write_recipe
 
 from pyr.training import checkpoints
-from pyr.training.log import read_log
+from pyr.training.order import read_log
 
 pytestmark = pytest.mark.slow
 TWO_RANKS = {"processes": 2}

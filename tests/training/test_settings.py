@@ -8,10 +8,10 @@ from factories_training import MODEL, PHASE
 
 from pyr.errors import ContentError
 from pyr.training import settings
-from pyr.training.losses import with_z_loss
 from pyr.training.model import ModelFile
 from pyr.training.order import Order
 from pyr.training.recipe import Phase
+from pyr.training.trl_trainers import with_z_loss
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -11,7 +11,7 @@ from factories_training import curve, invented, placed, weights
 
 from pyr import content
 from pyr.errors import MeasureError, StoreError
-from pyr.training import checkpoints, log, order, stage, watch
+from pyr.training import callbacks, checkpoints, order, stage
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -61,7 +61,7 @@ def test_a_phase_ends_with_the_model_and_its_tokenizer(whole: Path) -> None:
 
 def test_the_log_has_a_line_for_every_step(whole: Path) -> None:
     assert [step for step, *_ in curve(whole)] == list(range(1, 13))
-    line = log.read_log(whole / "log.jsonl")[-1]
+    line = order.read_log(whole / "log.jsonl")[-1]
     assert line["tokens"] == 12 * 128
     assert line["tokens_per_second"] > 0
     assert 0 < line["mfu"] < 1
@@ -112,14 +112,14 @@ def test_sigterm_saves_and_the_phase_goes_on_from_there(
     fresh: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     phase = copied(fresh, tmp_path)
-    real = watch.Watch.on_log
+    real = callbacks.Watch.on_log
 
-    def signalled(self: watch.Watch, args: object, state: object, *more: object, **kw: object):
+    def signalled(self: callbacks.Watch, args: object, state: object, *more: object, **kw: object):
         if state.global_step == 6:
             os.kill(os.getpid(), signal.SIGTERM)
         return real(self, args, state, *more, **kw)
 
-    monkeypatch.setattr(watch.Watch, "on_log", signalled)
+    monkeypatch.setattr(callbacks.Watch, "on_log", signalled)
     trained(phase)
     monkeypatch.undo()
     assert checkpoints.newest(phase).step == 7

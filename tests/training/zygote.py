@@ -16,13 +16,13 @@ from pathlib import Path
 import torch
 import trl  # noqa: F401
 
-from pyr.training import checkpoints, log, packing, pulse, stage, watch  # noqa: F401
+from pyr.training import callbacks, checkpoints, order, packing, stage  # noqa: F401
 
 
 def step_reached(folder: Path) -> int:
     """The last step in the phase's log."""
     file = folder / "log.jsonl"
-    lines = log.read_log(file) if file.is_file() else []
+    lines = order.read_log(file) if file.is_file() else []
     return lines[-1]["step"] if lines else 0
 
 

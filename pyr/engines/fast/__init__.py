@@ -2,18 +2,13 @@
 
 plan.py       requests -> a stream of distinct tokens -> packs within a budget (numpy alone)
 attention.py  attention of a pack, cell by cell, through transformers' own interface
-score.py      packs through the stock model -> log-likelihoods and greedy flags
-work.py       what had to be computed, and what was
+score.py      packs through the stock model -> log-likelihoods and greedy flags; counted work
 lm.py         FastLM: lm-eval's HFLM with these scores
 selfcheck.py  is this kind of model scored as the reference engine scores it?
 generate.py   answers to generate_until, decoded together in slots
-decode.py     the decoding loop: rows refilled as they finish
-slots.py      forward passes over rows that start, grow and end independently
-blocks.py     memory for rows of very different lengths, within a budget
-prefixes.py   which prompts begin alike, each common beginning computed once
-sampling.py   how the next token is drawn
-stops.py      where an answer ends
-grammar.py    answers held to a grammar
+decode.py     the decoding loop: rows refilled as they finish; shared beginnings, stops
+slots.py      forward passes over rows that start, grow and end independently; their memory
+sampling.py   how the next token is drawn, or held to a grammar
 """
 
 from __future__ import annotations

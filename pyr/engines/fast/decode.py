@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from pyr.engines.fast.blocks import Blocks, Row
-from pyr.engines.fast.grammar import Constraint
-from pyr.engines.fast.prefixes import Beginning, arrange
-from pyr.engines.fast.sampling import Sampler
+from pyr.engines.fast.sampling import Constraint, Sampler
 from pyr.engines.fast.score import is_out_of_memory
-from pyr.engines.fast.slots import Prefix, Slots, slot_attention, take
-from pyr.engines.fast.stops import Stops
+from pyr.engines.fast.slots import Blocks, Prefix, Row, Slots, slot_attention, take
 from pyr.errors import MeasureError
 
 
@@ -93,7 +90,7 @@ class Decoder:
         Raises MeasureError for logits that are no numbers, and when one row alone is too much
         for the memory.
         """
-        for placed in arrange([answer.cached() for answer in answers]):
+        for placed in arrange_prompts([answer.cached() for answer in answers]):
             answers[placed.index].beginning = placed.beginning
             self.queue.append(answers[placed.index])
         self._start_over()
@@ -234,3 +231,164 @@ def _choose(logits_RV: Tensor, answers: Sequence[Answer]) -> list[int]:
             said = [*answer.prompt, *answer.tokens]
             chosen[number] = answer.sampler.choose(logits_1V, said, answer.dice)
     return chosen
+
+
+# ------------------------------------------------------------------
+# Where an answer ends, and the text that it then is.
+
+
+# More than any text needs: some decoders drop or merge what stands first in a window.
+_MARGIN_TOKENS = 4
+
+
+class Stops:
+    """The ends of one kind of request: token ids, and strings looked for in the decoded tail."""
+
+    def __init__(self, tokenizer: Any, until: Sequence[str], eos_ids: Iterable[int]) -> None:
+        special = {
+            str(token): number
+            for number, token in tokenizer.added_tokens_decoder.items()
+            if token.special
+        }
+        self.tokenizer = tokenizer
+        self.until = [word for word in until if word]
+        self.ids = frozenset(eos_ids) | {special[word] for word in self.until if word in special}
+        # A special token ends the answer by its id; as mere letters it is cut from the text below.
+        self._strings = [word for word in self.until if word not in special]
+        self._mixed = [w for w in self._strings if any(name in w for name in special)]
+        # A token holds at least one byte, so that a word spans at most as many tokens as bytes.
+        longest = max((len(word.encode()) for word in self._strings), default=0)
+        self._window = longest + _MARGIN_TOKENS
+
+    def reached(self, tokens: Sequence[int]) -> bool:
+        """Whether the last of these generated tokens ends the answer."""
+        if tokens[-1] in self.ids:
+            return True
+        if not self._strings or not self._found(tokens[-self._window :]):
+            return False
+        # The whole text decides: the first token of a window may decode to something else alone.
+        return self._found(tokens)
+
+    def _found(self, tokens: Sequence[int]) -> bool:
+        text = self._kept(tokens)
+        return any(word in text for word in self._strings)
+
+    def text(self, tokens: Sequence[int]) -> str:
+        """The answer as lm-eval's HFLM gives it: no special tokens, cut at the first stop.
+
+        HFLM looks for stops after it has removed the special tokens, and so never finds one that
+        holds a special token (huggingface.py, `generate_until`); here such a stop cuts too.
+        """
+        from lm_eval.models.utils import postprocess_generated_text
+
+        text = self._cut(tokens) if self._mixed else self._plain(tokens)
+        return str(postprocess_generated_text(text, self.until, None))
+
+    def _plain(self, tokens: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(tokens, skip_special_tokens=True))
+
+    def _cut(self, tokens: Sequence[int]) -> str:
+        """The text before the first stop that holds a special token."""
+        whole = self._kept(tokens)
+        ends = [whole.find(word) for word in self._mixed if word in whole]
+        if not ends:
+            return self._plain(tokens)
+        end, count = min(ends), len(tokens)
+        while count and len(before := self._kept(tokens[:count])) > end:
+            count -= 1
+        before = self._kept(tokens[:count])
+        return self._plain(tokens[:count]) + whole[len(before) : end]
+
+    def _kept(self, tokens: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(tokens, skip_special_tokens=False))
+
+
+# ------------------------------------------------------------------
+# Which prompts begin alike, and the order in which each common beginning is computed once.
+
+
+# A pass of its own for a beginning costs about what 30 tokens cost inside a larger pass
+# (135M parameters on a CPU); below twice that, sharing is not worth it.
+MIN_SAVED_TOKENS = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Beginning:
+    """Tokens that several prompts begin with; `parent` is a shorter beginning of the same."""
+
+    tokens: tuple[int, ...]
+    parent: Beginning | None
+
+    def path(self) -> list[Beginning]:
+        """From the shortest beginning down to this one."""
+        nodes: list[Beginning] = []
+        node: Beginning | None = self
+        while node:
+            nodes.append(node)
+            node = node.parent
+        return nodes[::-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Prompt number `index`, and the longest beginning that it shares."""
+
+    index: int
+    beginning: Beginning | None
+
+
+def arrange_prompts(prompts: Sequence[Sequence[int]]) -> list[Placed]:
+    """All prompts, in an order in which at most one path of beginnings is needed at a time.
+
+    A beginning's own prompts come before those of longer beginnings; among them the longest
+    first, so that neighbours are padded little and no long answer is left alone at the end.
+    """
+    leaves: dict[Beginning | None, list[int]] = defaultdict(list)
+    order = sorted(range(len(prompts)), key=lambda index: tuple(prompts[index]))
+    stack: list[tuple[list[int], Beginning | None]] = [(order, None)]
+    visited: list[Beginning | None] = [None]
+    while stack:
+        members, parent = stack.pop()
+        num_shared = _num_common(prompts[members[0]], prompts[members[-1]]) if members else 0
+        node = _beginning(prompts, members, num_shared, parent)
+        if node is not parent:
+            visited.append(node)
+        branches = _branches(prompts, members, num_shared)
+        leaves[node] += [branch[0] for branch in branches if len(branch) == 1]
+        several = [branch for branch in branches if len(branch) > 1]
+        several.sort(key=lambda branch: max(len(prompts[index]) for index in branch))
+        stack += [(branch, node) for branch in several]
+    return [
+        Placed(index, node)
+        for node in visited
+        for index in sorted(leaves[node], key=lambda index: -len(prompts[index]))
+    ]
+
+
+def _beginning(
+    prompts: Sequence[Sequence[int]], members: list[int], num_shared: int, parent: Beginning | None
+) -> Beginning | None:
+    """The members' common beginning if it is worth a pass of its own, else their parent's."""
+    num_new = num_shared - (len(parent.tokens) if parent else 0)
+    if (len(members) - 1) * num_new < MIN_SAVED_TOKENS:
+        return parent
+    return Beginning(tuple(prompts[members[0]][:num_shared]), parent)
+
+
+def _branches(
+    prompts: Sequence[Sequence[int]], members: list[int], num_shared: int
+) -> list[list[int]]:
+    """Members by the token after the common ones; each that ends there is a branch alone."""
+    branches: list[list[int]] = []
+    for following, group in groupby(members, key=lambda i: prompts[i][num_shared : num_shared + 1]):
+        branch = list(group)
+        branches += [branch] if following else [[index] for index in branch]
+    return branches
+
+
+def _num_common(first: Sequence[int], last: Sequence[int]) -> int:
+    """Tokens common to the two, and so to all that sort between them."""
+    for number, (left, right) in enumerate(zip(first, last, strict=False)):
+        if left != right:
+            return number
+    return min(len(first), len(last))

@@ -26,9 +26,8 @@ from pyr.errors import ContentError, DataMissing, MeasureError, UsageError, did_
 from pyr.files import text_sha256
 from pyr.probes import Chunk, Subject, fixed_order, skip_without_template
 from pyr.probes.needs import Need, no_template
-from pyr.probes.tools.bfcl import bfcl_items
 from pyr.probes.tools.grade import grade
-from pyr.probes.tools.items import Item, calls_only, opening, own_items
+from pyr.probes.tools.items import Item, bfcl_items, calls_only, opening, own_items
 from pyr.schema import Checkpoint, Record, Skipped, Strict
 from pyr.store import Document
 

@@ -163,7 +163,7 @@ def test_a_cache_that_cannot_be_written_only_costs_the_check_again(
     in_the_way = tmp_path / "file"
     in_the_way.touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(in_the_way))
-    agreed = selfcheck.RunOutcome(True, "")
+    agreed = selfcheck.Outcome(True, "")
     monkeypatch.setattr(selfcheck, "run", lambda model, tokenizer: agreed)
     with caplog.at_level("INFO"):
         assert selfcheck.check(tiny_model("llama"), TOKENIZER) == agreed
@@ -173,7 +173,7 @@ def test_a_cache_that_cannot_be_written_only_costs_the_check_again(
 def test_a_failure_that_may_pass_is_not_kept(own_cache: Path, monkeypatch) -> None:
     from pyr.engines.fast import selfcheck
 
-    failed = selfcheck.RunOutcome(False, "out of memory", kept=False)
+    failed = selfcheck.Outcome(False, "out of memory", kept=False)
     monkeypatch.setattr(selfcheck, "run", lambda model, tokenizer: failed)
     assert selfcheck.check(tiny_model("llama"), TOKENIZER) == failed
     assert not list(own_cache.glob("*"))

@@ -11,11 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lm_eval.api.instance import Instance
 
-from pyr.engines.fast import blocks, slots
+from pyr.engines.fast import slots
+from pyr.engines.fast.decode import Beginning, Stops, arrange_prompts
 from pyr.engines.fast.generate import generate_until
-from pyr.engines.fast.prefixes import Beginning, arrange
 from pyr.engines.fast.sampling import sampler
-from pyr.engines.fast.stops import Stops
 from pyr.errors import ContentError, MeasureError
 
 MAX_LENGTH = 256
@@ -260,7 +259,7 @@ def test_the_cache_keeps_to_its_budget_and_the_texts_stay_the_same(
     tokenizer: Any, llama: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[tuple[int, int]] = []
-    place = blocks.Blocks.place
+    place = slots.Blocks.place
 
     def noted(self: Any, owner: Any, length: int, *, spare: int = 0) -> Any:
         row = place(self, owner, length, spare=spare)
@@ -269,7 +268,7 @@ def test_the_cache_keeps_to_its_budget_and_the_texts_stay_the_same(
 
     requests = ask(prompts(12, seed=3), max_gen_toks=120)
     expected = answer(llama, tokenizer, requests)
-    monkeypatch.setattr(blocks.Blocks, "place", noted)
+    monkeypatch.setattr(slots.Blocks, "place", noted)
     assert answer(llama, tokenizer, requests, batch_tokens=512) == expected
     assert max(size for size, _ in sizes) <= 512
     assert max(num_rows for _, num_rows in sizes) > 1
@@ -328,7 +327,7 @@ def test_beginnings_are_of_their_prompts_and_needed_one_path_at_a_time(
     lists: list[list[int]],
 ) -> None:
     lists = [[0] * 40 + tokens for tokens in lists]
-    placed = arrange(lists)
+    placed = arrange_prompts(lists)
     assert sorted(each.index for each in placed) == list(range(len(lists)))
     held: list[Beginning] = []
     let_go: set[Beginning] = set()

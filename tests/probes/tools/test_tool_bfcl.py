@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pyr.errors import ContentError, DataMissing
-from pyr.probes.tools.bfcl import bfcl_items, json_schema
 from pyr.probes.tools.grade import grade
+from pyr.probes.tools.items import bfcl_items, json_schema
 
 SHARED = Path(__file__).parents[4] / "shared" / "data" / "benchmarks" / "bfcl_v4"
 

@@ -6,9 +6,8 @@ import json
 
 import pytest
 
-from pyr.probes.tools.grade import grade
+from pyr.probes.tools.grade import Expected, grade
 from pyr.probes.tools.items import Item
-from pyr.probes.tools.matching import Expected
 
 
 def tool(name: str, **types: str) -> dict:

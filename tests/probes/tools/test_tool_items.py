@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pyr.probes.tools.grade import grade
+from pyr.probes.tools.grade import Expected, grade
 from pyr.probes.tools.items import Item, own_items, right_calls
-from pyr.probes.tools.matching import Expected
 
 FOLDER = Path(__file__).parents[3] / "evals" / "tasks" / "pyr_tools"
 CALLING = ("simple", "multiple", "parallel")

@@ -21,8 +21,8 @@ from factories_calls import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyr.probes.tools.bfcl import json_schema
-from pyr.probes.tools.matching import Call, Expected, all_matched, arguments_fit
+from pyr.probes.tools.grade import Call, Expected, all_matched, arguments_fit
+from pyr.probes.tools.items import json_schema
 
 BY_NAME = {tool["name"]: json_schema(tool) for tool in TOOLS}
 
