@@ -153,7 +153,7 @@ def _spent(asked: Mapping[str, Sequence[int]], budget: Budget | None) -> list[st
     """What stages have spared, for the report's reader."""
     if budget is None or not asked:
         return []
-    items, total = (sum(each[side] for each in asked.values()) for side in (0, 1))
+    items, total = map(sum, zip(*asked.values(), strict=True))
     ended = f"; {budget.ended}" if budget.ended else ""
     return [f"asked in stages ({budget.label}): {items:,} of {total:,} items{ended}"]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 
 import pandas as pd
@@ -41,7 +42,8 @@ def average(runs: Sequence[Results]) -> Results:
     if len(runs) == 1:
         return runs[0]
     last = runs[-1].run
-    twice = {each.run.id for each in runs if [one.run.id for one in runs].count(each.run.id) > 1}
+    counts = Counter(each.run.id for each in runs)
+    twice = [name for name, count in counts.items() if count > 1]
     if twice:
         raise MeasureError(
             "a mean of checkpoints has one of them twice.",

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 Floats = npt.NDArray[np.float64]
 
@@ -88,7 +89,7 @@ def yardstick(found: Sequence[Mapping[str, float]], names: Sequence[str]) -> Yar
 
 def table(found: Sequence[Mapping[str, float]], names: Sequence[str]) -> Floats:
     """The features of texts as rows, in the order of `names`."""
-    return np.array([[each[name] for name in names] for each in found], dtype=np.float64)
+    return pd.DataFrame(found, columns=list(names)).to_numpy(dtype=np.float64)
 
 
 def toward(own: Yardstick, other: Yardstick, table_IF: Floats) -> Floats | None:

@@ -239,7 +239,8 @@ def _num_parameters(model: Any) -> int:
 def _num_embedding(model: Any) -> int:
     """Of the input embedding and the output head, once if they are tied."""
     ends = (model.get_input_embeddings().weight, model.get_output_embeddings().weight)
-    return sum(weight.numel() for weight in {id(weight): weight for weight in ends}.values())
+    tied = ends[0] is ends[1]
+    return int(ends[0].numel() if tied else ends[0].numel() + ends[1].numel())
 
 
 def _peak_memory_bytes() -> float:

@@ -174,10 +174,11 @@ def _said(rows: Sequence[Row]) -> list[Row]:
     """The rows with a word for every change that stands out among all of the matrix."""
     tested = [cell.p if cell else None for row in rows for cell in row.cells]
     real = iter(benjamini_hochberg(tested, FALSE_DISCOVERY_RATE))
-    return [
-        dataclasses.replace(row, cells=tuple(_named(cell, next(real)) for cell in row.cells))
-        for row in rows
-    ]
+    said = []
+    for row in rows:
+        cells = [_named(cell, next(real)) for cell in row.cells]
+        said.append(dataclasses.replace(row, cells=tuple(cells)))
+    return said
 
 
 def _named(cell: Cell | None, real: bool) -> Cell | None:

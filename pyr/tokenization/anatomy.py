@@ -6,6 +6,7 @@ Nothing here needs texts.
 from __future__ import annotations
 
 import keyword
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -80,21 +81,19 @@ class Anatomy:
 def anatomy(tokenizer: Tokenizer) -> Anatomy:
     """How this tokenizer cuts the samples."""
 
-    digits = [sum(byte in b"0123456789" for byte in piece) for piece in cut(tokenizer, _DIGITS)]
+    def whole(part: str, *texts: str) -> list[bool]:
+        return [_whole(tokenizer, part, text) for text in texts]
+
+    digits = [len(re.findall(rb"\d", piece)) for piece in cut(tokenizer, _DIGITS)]
+    cuts = {}
+    for name, text in SAMPLES.items():
+        cuts[name] = list(map(shown, cut(tokenizer, text)))
     return Anatomy(
-        keywords=[
-            word
-            for word in keyword.kwlist
-            if all(_whole(tokenizer, word, text) for text in (f"x {word} y", f"x\n{word} y"))
-        ],
-        operators=[
-            sign
-            for sign in OPERATORS
-            if any(_whole(tokenizer, sign, text) for text in (f"x {sign} y", f"x{sign}y"))
-        ],
+        keywords=[w for w in keyword.kwlist if all(whole(w, f"x {w} y", f"x\n{w} y"))],
+        operators=[sign for sign in OPERATORS if any(whole(sign, f"x {sign} y", f"x{sign}y"))],
         digits_at_most=max(digits),
         indents={width: _indent(tokenizer, width) for width in (4, 8, 12, 16)},
-        cuts={name: [shown(p) for p in cut(tokenizer, text)] for name, text in SAMPLES.items()},
+        cuts=cuts,
     )
 
 

@@ -81,10 +81,10 @@ class Plot:
 
 def render(report: Report) -> str:
     """The page of a comparison; the same report gives the same bytes."""
-    cuts = [
-        {"passage": passage, "rows": [(row.name, _pieces(row.cuts[i])) for row in report.rows]}
-        for i, passage in enumerate(report.passages)
-    ]
+    cuts = []
+    for i, passage in enumerate(report.passages):
+        rows = [(row.name, _pieces(row.cuts[i])) for row in report.rows]
+        cuts.append({"passage": passage, "rows": rows})
     return _template().render(
         report=report,
         lead=lead(report),

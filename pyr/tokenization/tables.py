@@ -148,9 +148,9 @@ def _domains(report: Report, width: int) -> list[Table]:
 
 def _some_domains(report: Report, places: Sequence[int]) -> Table:
     table = _table("bytes/token", *(report.own.domains[place].domain for place in places))
-    best = [
-        max(row.domains[place].bytes_per_token.value for row in report.rows) for place in places
-    ]
+    best = []
+    for place in places:
+        best.append(max(row.domains[place].bytes_per_token.value for row in report.rows))
     for row in report.rows:
         found = [row.domains[place].bytes_per_token.value for place in places]
         marked = zip(found, best, strict=True)

@@ -39,7 +39,10 @@ def sft_trainer(asked: Order, model: Any, options: Any, rows: packing.Rows) -> A
 
 def _columns(rows: packing.Rows, numbers: list[int]) -> dict[str, list[Any]]:
     found = [rows[number] for number in numbers]
-    return {name: [row[name] for row in found] for name in found[0]}
+    columns = {}
+    for name in found[0]:
+        columns[name] = [row[name] for row in found]
+    return columns
 
 
 def dpo_trainer(asked: Order, model: Any, options: Any) -> Any:

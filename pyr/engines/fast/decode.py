@@ -255,7 +255,10 @@ class Stops:
         self.ids = frozenset(eos_ids) | {special[word] for word in self.until if word in special}
         # A special token ends the answer by its id; as mere letters it is cut from the text below.
         self._strings = [word for word in self.until if word not in special]
-        self._mixed = [w for w in self._strings if any(name in w for name in special)]
+        self._mixed = []
+        for word in self._strings:
+            if any(name in word for name in special):
+                self._mixed.append(word)
         # A token holds at least one byte, so that a word spans at most as many tokens as bytes.
         longest = max((len(word.encode()) for word in self._strings), default=0)
         self._window = longest + _MARGIN_TOKENS

@@ -183,7 +183,8 @@ def _ask_in_order(
 
 def _cut(task: str, asked: Sequence[Asked], lm: Any, max_gen_toks: int) -> list[str]:
     """What is to be said of prompts that do not fit: engines cut their beginning, the tools."""
-    lengths = [len(ids) for ids in lm.tokenizer([each.prompt for each in asked])["input_ids"]]
+    prompts = [each.prompt for each in asked]
+    lengths = list(map(len, lm.tokenizer(prompts)["input_ids"]))
     cut = sum(length + max_gen_toks > lm.max_length for length in lengths)
     if not cut:
         return []
