@@ -12,7 +12,8 @@ from typing import Any
 from pyr.cli.progress import note, shown
 from pyr.data.filters import read_shipped_passages
 from pyr.errors import UsageError
-from pyr.tokenization import comparison, forms, listed, measure, page, recipe, tables, train
+from pyr.report import html, terminal, tokenizer_view
+from pyr.tokenization import comparison, forms, listed, measure, recipe, train
 from pyr.tokenization.train import Fed, learn, trainer_here, training_texts
 
 
@@ -59,12 +60,13 @@ def _sweep(options: argparse.Namespace) -> int:
     merges = comparison.train_sizes(asked, root, sizes)
     model = comparison.Model(hidden=options.hidden, body=options.body * 1e6)
     found = comparison.measure_sizes(asked, merges, sizes, texts, model)
+    document = tokenizer_view.sweep(asked, found, model)
     if options.output:
-        _write(Path(options.output), page.render_sweep(asked, found, model))
+        _write(Path(options.output), html.render(document))
     if options.json:
         print(json.dumps(comparison.finite([dataclasses.asdict(size) for size in found]), indent=2))
     else:
-        tables.show_sweep(found, _console())
+        terminal.show_document(document, _console())
     return 0
 
 
@@ -101,12 +103,13 @@ def _compare(options: argparse.Namespace) -> int:
             comparison.Options(hidden=options.hidden, context=options.context),
             on_done=on_done,
         )
+    document = tokenizer_view.comparison(report)
     if options.output:
-        _write(Path(options.output), page.render(report))
+        _write(Path(options.output), html.render(document))
     if options.json:
         print(json.dumps(comparison.as_json(report), indent=2, ensure_ascii=False))
     else:
-        tables.show(report, _console())
+        terminal.show_document(document, _console())
     return 0
 
 
@@ -120,9 +123,9 @@ def _distinct(tokenizers: list[forms.Named]) -> list[forms.Named]:
     return found
 
 
-def _write(file: Path, html: str) -> None:
+def _write(file: Path, body: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(html, encoding="utf-8")
+    file.write_text(body, encoding="utf-8")
     note(f"written: {file}")
 
 

@@ -8,9 +8,13 @@ writing.py      ... of what a checkpoint writes by itself
 provenance.py   ... of who, what and where
 speed.py        whether two machines were equally fast, and GB for bytes
 words.py        how numbers, intervals and counts are written; harmless text
-page.py         the one self-contained HTML file
+document.py     what any report says, in blocks
+html.py         ... written as a page
+markdown.py     ... written as Markdown
+tokenizer_view.py   the pages of tokenizers as documents
+page.py         the page of a checkpoint
 figures.py      its charts
 marks.py        the small marks inside its tables
-terminal.py     the same by rich
+terminal.py     the same by rich; any document
 text.py         Markdown, JSON, JUnit
 """

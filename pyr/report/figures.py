@@ -32,8 +32,10 @@ _COLOURS = {
     "#040404": "var(--accent)",
     "#050505": "var(--worse)",
     "#060606": "var(--shade)",
+    "#070707": "var(--better)",
 }
-_INK, _MUTED, _LINE, _ACCENT, _WORSE, _SHADE = _COLOURS
+_INK, _MUTED, _LINE, _ACCENT, _WORSE, _SHADE, _BETTER = _COLOURS
+_TONES = {"up": _BETTER, "down": _WORSE}
 _NAMED = 0.09
 """Share of the axis that a phase takes to have its name written, in a narrow chart."""
 _LOG_RANGE = 30.0
@@ -139,29 +141,78 @@ def over_phases(
         return _inline(figure, f"{name} over the phases")
 
 
-def tokenizer_bars(domains: Mapping[str, Mapping[str, float]]) -> str:
-    """Bytes per token of every tokenizer, grouped by domain; longer is better.
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A bar of a chart."""
 
-    domains: {domain: {tokenizer: bytes per token}}, the candidate's own first.
+    name: str
+    value: float
+    low: float
+    high: float
+    """Its 95% interval; the value itself where there is none."""
+    own: bool = False
+    """True for what the page is about."""
+    note: str = ""
+    """Written behind the value."""
+    tone: str = ""
+    """up or down: how the note is coloured."""
+
+
+def bars(groups: Mapping[str, Sequence[Bar]], label: str) -> str:
+    """Bars by group, their names before and their values behind them; longer is better.
+
+    groups: by heading, which is empty where there is one group. label: what is drawn, for the
+    chart's own names.
     """
-    names = list(dict.fromkeys(name for row in domains.values() for name in row))
-    step = 0.8 / len(names)
-    with _drawing(4.6, 0.55 + len(domains) * (0.2 + 0.16 * len(names))) as (figure, axes):
-        for place, name in enumerate(names):
-            ys = [row + (place - (len(names) - 1) / 2) * step for row in range(len(domains))]
-            widths = [scores.get(name, 0.0) for scores in domains.values()]
-            fade = 1.0 if place == 0 else max(0.25, 0.6 - 0.12 * place)
-            colour = _ACCENT if place == 0 else _MUTED
-            axes.barh(ys, widths, height=step * 0.86, color=colour, alpha=fade)
-            for y, width in zip(ys, widths, strict=True):
-                axes.text(width, y, f" {name} {width:.2f}", va="center", size=8, color=_MUTED)
-        axes.set_yticks(range(len(domains)), list(domains))
-        axes.invert_yaxis()
+    ticks: list[tuple[float, str]] = []
+    y = 0.0
+    height = 0.25 + sum(0.19 * len(group) + 0.25 * bool(name) for name, group in groups.items())
+    with _drawing(3.8, height) as (figure, axes):
+        behind = axes.get_yaxis_transform()
+        for heading, group in groups.items():
+            if heading:
+                axes.text(-0.02, y, heading, transform=behind, ha="right", va="center", weight=600)
+                y += 1
+            for bar in group:
+                colour, fade = (_ACCENT, 1.0) if bar.own else (_MUTED, 0.7)
+                axes.barh(y, bar.value, height=0.55, color=colour, alpha=fade)
+                axes.plot([bar.low, bar.high], [y, y], color=_INK, linewidth=1.2, alpha=0.85)
+                ticks.append((y, bar.name))
+                end = _ACCENT if bar.own else _INK
+                where: Any = {"transform": behind, "ha": "right", "va": "center"}
+                axes.text(1.14, y, f"{bar.value:.2f}", color=end, **where)
+                axes.text(1.36, y, bar.note, color=_TONES.get(bar.tone, _MUTED), **where)
+                y += 1
+            y += 0.5 * bool(heading)
+        # Room behind the notes: the browser's letters may be wider than matplotlib's.
+        axes.text(1.42, 0, " ", transform=behind)
+        axes.set_yticks([at for at, _ in ticks], [name for _, name in ticks])
+        axes.set_ylim(y - 0.4, -0.6)
+        axes.set_xlim(left=0)
         axes.grid(False)
-        axes.set_xlim(0, axes.get_xlim()[1] * 1.25)
         axes.set_xticks([])
         axes.spines["bottom"].set_visible(False)
-        return _inline(figure, "bytes per token by domain")
+        return _inline(figure, label)
+
+
+def over_sizes(sizes: Sequence[int], values: Sequence[Bar], chosen: int, label: str) -> str:
+    """A value with its interval over vocabulary sizes, on a logarithmic scale.
+
+    sizes: ascending, one for each value; the dot of the chosen size is filled.
+    """
+    with _drawing(4.6, 2.5) as (figure, axes):
+        axes.set_xscale("log")
+        axes.plot(sizes, [each.value for each in values], color=_ACCENT, linewidth=1.8)
+        for size, each in zip(sizes, values, strict=True):
+            axes.plot([size, size], [each.low, each.high], color=_ACCENT, linewidth=2, alpha=0.4)
+            filled = "full" if size == chosen else "none"
+            axes.plot([size], [each.value], "o", color=_ACCENT, markersize=6, fillstyle=filled)
+            axes.annotate(each.name, (size, each.high), xytext=(0, 6), textcoords="offset points")
+        axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        axes.xaxis.minorticks_off()
+        axes.margins(x=0.12, y=0.25)
+        axes.set_xlabel("tokens in the vocabulary")
+        return _inline(figure, label)
 
 
 def _wants_log(measure: Measure, values: Sequence[float]) -> bool:

@@ -168,12 +168,16 @@ def _tokenizer_chart(report: Report) -> str:
     if not known:
         return ""
     references = _references(report)
-    domains = {
-        domain: {"this model": each.candidate.value} | references.get(domain, {})
-        for each in known
-        if each.candidate and (domain := each.task.partition(":")[2])
-    }
-    return figures.tokenizer_bars(domains)
+    groups = {}
+    for each in known:
+        domain = each.task.partition(":")[2]
+        if each.candidate and domain:
+            value = each.candidate.value
+            group = [figures.Bar("this model", value, value, value, own=True)]
+            for name, other in references.get(domain, {}).items():
+                group.append(figures.Bar(name, other, other, other))
+            groups[domain] = group
+    return figures.bars(groups, "bytes per token by domain")
 
 
 def _seal(html: str) -> str:

@@ -6,14 +6,18 @@ report's text holds no control codes (`words.harmless`). Colour only repeats wha
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import get_args
 
+from rich import box
 from rich.console import Console
+from rich.table import Table as RichTable
 from rich.text import Text
 
 from pyr.gate.spec import Finding
+from pyr.report import document as blocks
 from pyr.report import words
+from pyr.report.document import Document, plain
 from pyr.report.measures import JUDGED, Measure, Word
 from pyr.report.outline import Report, title
 from pyr.report.speed import readable
@@ -144,3 +148,51 @@ def _counted(counts: Mapping[str, int], order: Sequence[str]) -> str:
 
 def _of_measures(amount: int) -> str:
     return f" ({words.plural(amount, 'measure')})" if amount else ""
+
+
+# ------------------------------------------------------------------ any document
+
+
+def show_document(document: Document, console: Console) -> None:
+    """Print a document's text and tables; charts and tokens stand in its page alone."""
+    console.print(f"{document.heading}\n", markup=False, style="bold")
+    for text in document.intro:
+        console.print(plain(text.content), markup=False)
+    for section in document.sections:
+        for block in section.blocks:
+            if isinstance(block, blocks.Table):
+                for part in _fitting(block, console.width):
+                    console.print(part)
+            elif isinstance(block, blocks.Text) and block.role == "foot":
+                console.print(plain(block.content), markup=False)
+
+
+def _fitting(table: blocks.Table, width: int) -> Iterator[RichTable]:
+    """The table in parts of as many columns as the screen is wide, each with the rows' heads."""
+    heads = [column.short or plain(column.head) for column in table.columns]
+    cells = [list(map(plain, row)) for row in table.rows]
+    first = max(len(row[0]) for row in cells) + 4
+    part: list[int] = []
+    used = first
+    for place, column in enumerate(table.columns):
+        if place == 0 or column.place == "prose":
+            continue
+        longest = max(len(row[place]) for row in cells)
+        needed = max(longest, *map(len, heads[place].split())) + 3
+        if part and used + needed > width:
+            yield _part(heads, cells, part)
+            part, used = [], first
+        part.append(place)
+        used += needed
+    if part:
+        yield _part(heads, cells, part)
+
+
+def _part(heads: Sequence[str], cells: Sequence[Sequence[str]], places: list[int]) -> RichTable:
+    table = RichTable(box=box.SIMPLE_HEAD)
+    table.add_column(heads[0], no_wrap=True)
+    for place in places:
+        table.add_column(heads[place], justify="right")
+    for row in cells:
+        table.add_row(*(Text(row[place]) for place in (0, *places)))
+    return table

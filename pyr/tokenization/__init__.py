@@ -5,6 +5,5 @@ train.py               merges from texts, and the folder that holds them
 forms.py, listed.py    any tokenizer behind one interface; lists of references and texts
 measure.py, anatomy.py what a tokenizer does to texts, and how it cuts digits and blanks
 comparison.py          all of that for one tokenizer beside others, or for several sizes
-tables.py, page.py     a comparison or a sweep on the terminal, and as an HTML page
 encode.py              encoding in bulk, by the fastest library that gives the same ids
 """

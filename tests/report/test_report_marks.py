@@ -94,7 +94,7 @@ def test_a_chart_takes_its_colours_from_the_page_and_is_the_same_every_time() ->
 
 
 def test_a_word_the_font_lacks_does_not_disturb_a_chart() -> None:
-    drawn = figures.tokenizer_bars({"\u65e5\u672c <b>": {"this model": 3.1, "gpt2": 1.2}})
+    drawn = figures.bars({"\u65e5\u672c <b>": [figures.Bar("gpt2", 1.2, 1.1, 1.3)]}, "a")
     assert "\u65e5\u672c &lt;b&gt;" in drawn
 
 

@@ -8,7 +8,9 @@ import pytest
 from factories_tokenization import TEXTS, small_recipe
 
 from pyr.errors import UsageError
-from pyr.tokenization import comparison, listed, measure, page, train
+from pyr.report import html as writer
+from pyr.report import tokenizer_view
+from pyr.tokenization import comparison, listed, measure, train
 from pyr.tokenization.train import learn, training_texts
 
 MODEL = comparison.Model(hidden=10, body=1000)
@@ -51,8 +53,9 @@ def test_the_page_marks_the_size_of_the_recipe(corpus: Path) -> None:
     merges = comparison.train_sizes(recipe, corpus, sizes)
     texts = measure.passages(listed.unseen(recipe, corpus))
     found = comparison.measure_sizes(recipe, merges, sizes, texts, MODEL)
-    html = page.render_sweep(recipe, found, MODEL)
-    assert html.count('class="chosen"') == 2
+    html = writer.render(tokenizer_view.sweep(recipe, found, MODEL))
+    assert html.count('class="own"') == 1
+    assert '<tr class="own"><th scope="row">320</th>' in html
     assert "://" not in html
 
 
