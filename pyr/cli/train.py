@@ -12,8 +12,9 @@ from pyr.cli.eval import local_mirror
 from pyr.cli.progress import note, shown
 from pyr.evaluate import Conditions
 from pyr.pipeline import write_aside
+from pyr.report import html, markdown
 from pyr.store import Store
-from pyr.training import course_page, curriculum, recipe
+from pyr.training import curriculum, recipe, training_view
 from pyr.training.course import collect
 from pyr.training.curriculum import Passage, Rehearsal, RunOutcome
 from pyr.training.recipe import Curriculum
@@ -49,9 +50,10 @@ def _rehearsal(options: argparse.Namespace, read: Curriculum) -> Rehearsal:
 def _write_report(read: Curriculum, outcome: RunOutcome, rehearsal: Rehearsal) -> None:
     """The report of the whole run, beside its phases."""
     course = collect(read, outcome, rehearsal.output, rehearsal.store)
+    document = training_view.document(course)
     write_aside(
         rehearsal.output,
-        {REPORT: course_page.render(course), "report.md": course_page.markdown(course)},
+        {REPORT: html.render(document), "report.md": markdown.write(document)},
     )
 
 

@@ -14,6 +14,6 @@ settings.py       a phase's options for transformers' and trl's trainers
 stage.py          one phase, one process: ``python -m pyr.training.stage FOLDER``
 curriculum.py     the conductor: prepare, train, evaluate, judge, go on
 course.py         a whole run as plain data: its phases, verdicts, and what was forgotten
-course_page.py    its report
+training_view.py its report as a document
 export.py         the trained model as a Hugging Face folder with a card, or as a GGUF file
 """

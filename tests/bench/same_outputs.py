@@ -59,8 +59,7 @@ runs = []
 for file in Path(store).glob("*/run.json"):
     run = json.loads(file.read_text())
     run = run.get("run", run)
-    if run["checkpoint"]["name"].startswith(folder.name):
-        runs.append((run["checkpoint"]["step"] or 0, file.parent.name))
+    runs.append((run["checkpoint"]["step"] or 0, file.parent.name))
 runs.sort()
 states = {}
 for (_, earlier), (step, later) in zip(runs[:-1], runs[1:]):
@@ -189,11 +188,16 @@ def collect_training(tree: Path, place: Path) -> dict[str, str]:
     output = place / "tiny"
     call(tree, "-m", "pyr.cli", "train", "train/tiny", "-o", output, log=place / "log.txt")
     digests = {}
-    for pattern in ("*.bin", "*.npy", "*.safetensors", "*.idx", "*.jsonl"):
+    for pattern in ("*.bin", "*.npy", "*.safetensors"):
         for file in sorted(output.rglob(pattern)):
-            if "results" not in file.relative_to(output).parts:
-                name = str(file.relative_to(output))
-                digests[name] = hashlib.sha256(file.read_bytes()).hexdigest()
+            name = file.relative_to(output)
+            if file.name == "training_args.bin":
+                continue  # It holds the paths of this machine.
+            digest = hashlib.sha256(file.read_bytes()).hexdigest()
+            # A folder of prepared data is named after its source's settings: what counts is whether
+            # the same shards are there.
+            key = f"data: {file.name} {digest}" if name.parts[0] == "data" else str(name)
+            digests[key] = digest
     return digests
 
 

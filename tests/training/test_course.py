@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from pyr.compare import Point, compare
+from pyr.report import html, markdown
 from pyr.report.forgetting import Cell
-from pyr.training import course, course_page, recipe
+from pyr.training import course, recipe, training_view
 from pyr.training.course import Course
 from pyr.training.curriculum import RunOutcome
 
@@ -63,25 +64,33 @@ def test_the_forgetting_matrix_is_what_the_store_says(run: Course, two_passed: T
     assert [line.phase for line in run.matrix.rows] == ["one", "two"]
 
 
+def rendered(run: Course) -> str:
+    return html.render(training_view.document(run))
+
+
+def as_markdown(run: Course) -> str:
+    return markdown.write(training_view.document(run))
+
+
 def test_the_page_says_how_far_the_run_came_and_is_the_same_twice(run: Course) -> None:
-    html = course_page.render(run)
-    assert html == course_page.render(run)
+    html = rendered(run)
+    assert html == rendered(run)
     assert "toy passed all its gates." in html
     assert "http://" not in html.replace("http://www.w3.org", "")
-    assert "| one | base | 1.54k | 12 |" in course_page.markdown(run)
-    stopped = course_page.render(replace(run, state="fail", legs=run.legs[:1], matrix=None))
+    assert "| one | PASS | base | 1.54k | 12 |" in as_markdown(run)
+    stopped = rendered(replace(run, state="fail", legs=run.legs[:1], matrix=None))
     assert "toy was stopped by the gate of one." in stopped
     assert "NOT BEGUN" in stopped
 
 
 def test_the_kinds_of_phases_are_explained_where_they_occur(run: Course) -> None:
     legs = (run.legs[0], replace(run.legs[1], stage="dpo"))
-    html = course_page.render(replace(run, legs=legs))
+    html = rendered(replace(run, legs=legs))
     assert "dpo: direct preference optimization" in html and "sft:" not in html
 
 
 def test_what_a_recipe_says_of_itself_is_quoted(run: Course) -> None:
-    html = course_page.render(replace(run, description="<script>alert(1)</script>"))
+    html = rendered(replace(run, description="<script>alert(1)</script>"))
     assert "<script>" not in html
     assert "&lt;script&gt;" in html
 
@@ -90,7 +99,7 @@ def test_what_a_recipe_says_of_itself_is_quoted(run: Course) -> None:
     ("seconds", "said"), [(45.2, "45 s"), (200, "3 min 20 s"), (3720, "1 h 02 min")]
 )
 def test_a_time_is_said_in_two_units(seconds: float, said: str) -> None:
-    assert course_page.clock(seconds) == said
+    assert training_view.clock(seconds) == said
 
 
 def fails(run: Course) -> Course:
@@ -102,12 +111,12 @@ def fails(run: Course) -> Course:
 
 
 def test_a_run_that_is_stopped_says_why_and_what_to_do(run: Course) -> None:
-    html = course_page.render(fails(run))
+    html = rendered(fails(run))
     top = html[: html.index("Phases")]
     assert "<li>It lost 3 &lt;b&gt;.</li>" in top
     assert "Mend the recipe and run the same command: one is kept." in top
     assert '<a href="r/a%20b/report.html">' in html
-    assert course_page.markdown(fails(run)).splitlines()[2:5] == [
+    assert as_markdown(fails(run)).splitlines()[2:5] == [
         "- It lost 3 <b>.",
         "",
         "Mend the recipe and run the same command: one is kept.",
@@ -117,7 +126,7 @@ def test_a_run_that_is_stopped_says_why_and_what_to_do(run: Course) -> None:
 def test_no_more_than_four_reasons_stand_under_the_heading(run: Course) -> None:
     stopped = fails(run)
     last = replace(stopped.legs[1], findings=stopped.legs[1].findings * 6)
-    said = course_page.reasons(replace(stopped, legs=(run.legs[0], last)))
+    said = training_view.reasons(replace(stopped, legs=(run.legs[0], last)))
     assert said == ["It lost 3 <b>."] * 4 + ["And 2 more below."]
 
 
@@ -125,11 +134,11 @@ def test_a_gate_that_cannot_decide_does_not_ask_for_another_recipe(run: Course) 
     last = fails(run).legs[1]
     doubted = replace(last, findings=(replace(last.findings[0], state="unclear"),))
     waits = replace(run, state="unclear", legs=(run.legs[0], doubted))
-    assert "more items" in course_page.next_step(waits)
+    assert "more items" in training_view.next_step(waits)
     lacks = replace(waits, legs=(run.legs[0], replace(last, findings=())))
-    assert "not measured" in course_page.next_step(lacks)
-    assert course_page.next_step(run) == ""
-    assert course_page.reasons(run) == []
+    assert "not measured" in training_view.next_step(lacks)
+    assert training_view.next_step(run) == ""
+    assert training_view.reasons(run) == []
 
 
 def test_a_run_that_passed_says_what_it_forgot_most(run: Course) -> None:
@@ -139,24 +148,24 @@ def test_a_run_that_passed_says_what_it_forgot_most(run: Course) -> None:
         for place, cell in enumerate(last.cells)
     ]
     matrix = replace(run.matrix, rows=(first, replace(last, cells=tuple(lost))))
-    said = course_page.price(replace(run, matrix=matrix))
+    said = training_view.price(replace(run, matrix=matrix))
     worst = run.matrix.domains[-1]
     most = 0.1 * (len(lost) - 1)
     assert said.startswith(f"Largest forgetting at the end: {worst} +{most:.3f} ")
     kept = [replace(cell, change="kept") for cell in last.cells]
     matrix = replace(run.matrix, rows=(first, replace(last, cells=tuple(kept))))
-    assert course_page.price(replace(run, matrix=matrix)) == "No forgetting seen at the end."
+    assert training_view.price(replace(run, matrix=matrix)) == "No forgetting seen at the end."
 
 
 def test_the_forgetting_table_has_a_column_a_phase_and_a_row_a_text_set(run: Course) -> None:
-    for page in (course_page.render(run), course_page.markdown(run)):
+    for page in (rendered(run), as_markdown(run)):
         table = page[page.rindex("text set") - 2 :]
         heads = [table.index(phase) for phase in ("one", "two")]
         assert heads == sorted(heads)
-    lines = course_page.markdown(run).splitlines()
+    lines = as_markdown(run).splitlines()
     assert "| text set | one | two |" in lines
     table = lines[lines.index("| text set | one | two |") + 2 :][: len(run.matrix.domains)]
-    assert [line.split(" | ")[0][2:] for line in table] == [*run.matrix.domains]
+    assert [line[2:].partition(" n=")[0] for line in table] == [*run.matrix.domains]
 
 
 def cell(delta: float, low: float, high: float, change: str = "forgot") -> Cell:
@@ -175,17 +184,18 @@ def cell(delta: float, low: float, high: float, change: str = "forgot") -> Cell:
 def test_an_interval_has_a_half_width_only_where_its_sides_agree(
     known: Cell, change: str, said: str
 ) -> None:
-    assert (course_page.delta(known), course_page.spread(known)) == (change, said)
+    assert (training_view.delta(known), training_view.spread(known)) == (change, said)
 
 
 def test_a_loss_is_marked_as_worse_only_where_the_gate_failed_on_it(run: Course) -> None:
     lost = cell(0.09, 0.07, 0.11)
-    assert (course_page.tone(lost, True), course_page.tone(lost, False)) == ("worse", "lost")
-    assert course_page.tone(cell(-0.1, -0.2, 0, "learnt"), False) == "better"
-    assert course_page.tone(cell(0.1, -0.2, 0.4, "kept"), False) == ""
+    tones = [training_view._score(lost, failed).tone for failed in (True, False)]
+    assert tones == ["worse", "lost"]
+    assert training_view._score(cell(-0.1, -0.2, 0, "learnt"), False).tone == "better"
+    assert training_view._score(cell(0.1, -0.2, 0.4, "kept"), False).tone == ""
     rule = replace(run.legs[1].findings[0], measure="held_out_one/bits_per_byte", state="fail")
     legs = (run.legs[0], replace(run.legs[1], findings=(rule, replace(rule, state="pass"))))
-    assert course_page.failures(replace(run, legs=legs)) == {("two", "held_out_one")}
+    assert training_view.failures(replace(run, legs=legs)) == {("two", "held_out_one")}
 
 
 def point(phase: str, x: int, value: float) -> Point:
@@ -195,14 +205,14 @@ def point(phase: str, x: int, value: float) -> Point:
 def test_a_chart_says_in_words_what_it_draws(run: Course) -> None:
     trail = (point("one", 10, 0.4), point("two", 20, 0.55), point("dpo", 20, 0.47))
     trails = {"pyr_pairs/acc": trail, "health/loss": trail}
-    [drawn] = course_page.charts(replace(run, trails=trails, chances={"pyr_pairs/acc": 0.5}))
+    [drawn] = training_view.charts(replace(run, trails=trails, chances={"pyr_pairs/acc": 0.5}))
     assert drawn.says == (
         "one 0.400, two 0.550, dpo 0.470; more is better; guessing 0.500, dotted."
     )
-    assert f"</b>{drawn.says}</figcaption>" in course_page.render(
+    assert f"</b>{drawn.says}</figcaption>" in rendered(
         replace(run, trails=trails, chances={"pyr_pairs/acc": 0.5})
     )
-    loss = course_page.loss_chart(run)
+    loss = training_view.loss_chart(run)
     assert loss.says.startswith(f"one {run.legs[0].losses[0].value:.3f} to ")
     assert loss.says.endswith("; less is better.")
 
@@ -212,17 +222,17 @@ def test_the_page_says_what_it_was_measured_on(run: Course) -> None:
     assert facts["evaluated on"] == "cpu"
     assert facts["pyr-lm"] == version("pyr-lm")
     assert facts["seed of the recipe"].isdigit()
-    html, markdown = course_page.render(run), course_page.markdown(run)
+    html, markdown = rendered(run), as_markdown(run)
     for leg in run.legs:
         assert leg.run in markdown[markdown.index("## Provenance") :]
         assert f"<td>{leg.run}</td><td>{leg.evaluated}</td><td>{leg.order[:12]}</td>" in html
         assert len(leg.order) == len(leg.weights) == 64
-    assert f"evaluated: {facts['evaluated']}" in markdown
+    assert f"| evaluated | {facts['evaluated']} |" in markdown
 
 
 def test_a_phase_that_counts_no_tokens_has_no_speed(run: Course) -> None:
     still = replace(run, legs=(run.legs[0], replace(run.legs[1], end=run.legs[1].begin)))
-    assert "| two | base | - | 12 | - | PASS |" in course_page.markdown(still)
+    assert "| two | PASS | base | - | 12 | - |" in as_markdown(still)
 
 
 def test_sound_health_checks_are_one_line(run: Course) -> None:
@@ -231,8 +241,8 @@ def test_sound_health_checks_are_one_line(run: Course) -> None:
     count = sum(each.observed.n for each in checks)
     assert len(checks) > 1
     said = f"Health: {count} of {count} checks sound"
-    assert course_page.health(leg) == said
-    for page in (course_page.render(run), course_page.markdown(run)):
+    assert training_view.health(leg) == said
+    for page in (rendered(run), as_markdown(run)):
         assert said in page
         assert checks[0].sentence not in page
 
@@ -247,7 +257,7 @@ def test_a_broken_health_check_stands_by_itself(run: Course) -> None:
     broken = replace(check, state="fail", observed=replace(check.observed, value=0.0))
     findings = (*leg.findings[:place], broken, *leg.findings[place + 1 :])
     leg = replace(leg, findings=findings)
-    assert broken in course_page.ruled(leg)
+    assert broken in training_view.ruled(leg)
     total = sum(each.observed.n for each in findings if each.measure.startswith("health/"))
     left = total - check.observed.n
-    assert course_page.health(leg) == f"Health: {left} of {total} checks sound"
+    assert training_view.health(leg) == f"Health: {left} of {total} checks sound"
