@@ -14,7 +14,9 @@ from pyr.errors import StoreError
 from pyr.files import write
 from pyr.gate import as_json, assess, read_verdict, still_accepted
 from pyr.gate.spec import Gate, Verdict
-from pyr.report import outline, page, text
+from pyr.report import outline, text
+from pyr.report.checkpoint_view import document
+from pyr.report.html import render
 from pyr.schema import Run, State
 from pyr.store import Results, Store
 
@@ -83,7 +85,7 @@ def assess_and_report(
         relatives=relatives,
         documents=documents,
     )
-    files = {html.name: page.render(report), "report.md": text.markdown(report)}
+    files = {html.name: render(document(report)), "report.md": text.markdown(report)}
     if verdict is not None:
         files["verdict.json"] = as_json(verdict)
         files["junit.xml"] = text.junit(verdict)

@@ -12,7 +12,9 @@ document.py     what any report says, in blocks
 html.py         ... written as a page
 markdown.py     ... written as Markdown
 tokenizer_view.py   the pages of tokenizers as documents
-page.py         the page of a checkpoint
+checkpoint_view.py      the page of a checkpoint as a document: verdict, gate, measures
+checkpoint_sections.py  ... its other sections
+measure_cells.py        ... a measure's numbers in the cells of a table
 figures.py      its charts
 marks.py        the small marks inside its tables
 terminal.py     the same by rich; any document

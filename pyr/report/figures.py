@@ -171,7 +171,9 @@ def bars(groups: Mapping[str, Sequence[Bar]], label: str) -> str:
         behind = axes.get_yaxis_transform()
         for heading, group in groups.items():
             if heading:
-                axes.text(-0.02, y, heading, transform=behind, ha="right", va="center", weight=600)
+                axes.text(
+                    -0.02, y, heading, transform=behind, ha="right", va="center", weight="bold"
+                )
                 y += 1
             for bar in group:
                 colour, fade = (_ACCENT, 1.0) if bar.own else (_MUTED, 0.7)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pyr.report.document import Block, Document, Findings, Fold, Table, Text, plain
+from pyr.report.document import Block, Document, Findings, Fold, Table, Text, plain, rows
 
 
 def write(document: Document) -> str:
@@ -45,5 +45,5 @@ def _table(table: Table) -> Iterator[str]:
     yield f"| {' | '.join(plain(column.head) for column in table.columns)} |"
     places = ["---:" if column.place == "number" else "---" for column in table.columns]
     yield f"|{'|'.join(['---', *places[1:]])}|"
-    for row in table.rows:
-        yield f"| {' | '.join(map(plain, row))} |"
+    for row in rows(table):
+        yield f"| {' | '.join(map(plain, row.cells))} |"

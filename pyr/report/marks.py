@@ -26,8 +26,8 @@ class Mark:
     low: float
     high: float
     at: float
-    tick: float
-    """Where zero stands, or chance under a score of its own."""
+    tick: float | None
+    """Where chance stands, under a score of its own; None draws nothing."""
     limit: float | None = None
     """How far a rule lets the measure fall."""
     cut: bool = False
@@ -83,7 +83,7 @@ def difference(measure: Measure, scale: Mapping[str, float]) -> Mark | None:
         low=_percent(ends[0], reach),
         high=_percent(ends[1], reach),
         at=_percent(sign * measure.delta.value, reach),
-        tick=50.0,
+        tick=None,
         limit=_percent(-measure.limit, reach) if measure.limit else None,
         cut=max(abs(ends[0]), abs(ends[1])) > reach,
     )
@@ -100,7 +100,7 @@ def score(measure: Measure) -> Mark | None:
         low=100 * max(0.0, least),
         high=100 * min(1.0, most),
         at=100 * value,
-        tick=100 * measure.chance if measure.chance is not None else 0.0,
+        tick=100 * measure.chance if measure.chance is not None else None,
     )
 
 

@@ -170,7 +170,7 @@ def show_document(document: Document, console: Console) -> None:
 def _fitting(table: blocks.Table, width: int) -> Iterator[RichTable]:
     """The table in parts of as many columns as the screen is wide, each with the rows' heads."""
     heads = [column.short or plain(column.head) for column in table.columns]
-    cells = [list(map(plain, row)) for row in table.rows]
+    cells = [list(map(plain, row.cells)) for row in blocks.rows(table)]
     first = max(len(row[0]) for row in cells) + 4
     part: list[int] = []
     used = first

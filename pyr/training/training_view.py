@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from pyr.gate import spec as gate
 from pyr.report import figures, forgetting, words
+from pyr.report.checkpoint_sections import score_cell
 from pyr.report.document import (
     Block,
     Cell,
@@ -25,7 +26,6 @@ from pyr.report.document import (
     Tile,
 )
 from pyr.report.forgetting import METRIC, Matrix, delta, spread
-from pyr.report.forgetting import Cell as Score
 from pyr.report.words import harmless
 from pyr.training.course import Course, Leg
 
@@ -191,7 +191,7 @@ def _gates(course: Course) -> Iterator[Block]:
         items = [Finding(each.state, each.sentence, each.why) for each in ruled(leg)]
         blocks.append(Findings(items, health(leg)))
         shown = leg.state != "pass" or leg is course.legs[-1]
-        yield Fold((_badge(leg.state), leg.phase, counted), blocks, open=shown, kind="rules")
+        yield Fold((_badge(leg.state), leg.phase, counted), blocks, open=shown, kind="card rules")
 
 
 def _forgetting(course: Course, matrix: Matrix) -> Iterator[Block]:
@@ -208,7 +208,8 @@ def _forgetting(course: Course, matrix: Matrix) -> Iterator[Block]:
         count = Piece(f"n={words.count(matrix.documents[place])}", "small")
         cells: list[Content | Cell] = [(domain, " ", count)]
         for row in matrix.rows:
-            cells.append(_score(row.cells[place], (row.phase, domain) in failed))
+            failed_here = (row.phase, domain) in failed
+            cells.append(score_cell(row.cells[place], failed=failed_here))
         rows.append(cells)
     caption = "Bits per byte of every text set after every phase"
     yield Table("Forgetting, text sets by phases", columns, rows, kind="matrix", caption=caption)
@@ -220,18 +221,6 @@ def _forgetting(course: Course, matrix: Matrix) -> Iterator[Block]:
         "rule for.",
         "foot",
     )
-
-
-def _score(score: Score | None, failed: bool) -> Cell:
-    """A text set after a phase; coloured as worse only where the gate did not allow it."""
-    if score is None:
-        return Cell(Piece("not asked", "small"))
-    tone = {"forgot": "worse" if failed else "lost", "learnt": "better"}.get(score.change, "")
-    value = f"{words.number(score.value, 3)} "
-    if score.delta is None:
-        return Cell((value, Piece(score.change, "small")), tone)
-    change = Piece(f"{score.said}{delta(score)}", "small")
-    return Cell((value, change, " ", Piece(spread(score), "small")), tone)
 
 
 def _training(course: Course) -> Iterator[Block]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,7 +14,7 @@ from factories_stats import facts_of
 from pyr.compare import compare
 from pyr.gate import assess
 from pyr.gate.spec import Finding, Rule, Verdict
-from pyr.report import outline
+from pyr.report import checkpoint_view, html, outline
 from pyr.schema import Aggregate, Checkpoint, Record, Run
 from pyr.store import Results
 
@@ -124,6 +125,10 @@ def a_report(
     plain = compare(candidate, baseline)
     assessed = dataclasses.replace(assessed, comparisons=plain, verdict=verdict)
     return outline.build(candidate, baseline, assessed, **more)
+
+
+def rendered(report: outline.Report, template: Path | None = None) -> str:
+    return html.render(checkpoint_view.document(report), template)
 
 
 def choice_scores(*scores: float) -> str:

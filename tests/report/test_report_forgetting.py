@@ -6,10 +6,9 @@ import dataclasses
 
 import numpy as np
 import pytest
-from factories_report import a_report, a_run, results, rows
+from factories_report import a_report, a_run, rendered, results, rows
 
 from pyr.compare import compare, same_training
-from pyr.report import page
 from pyr.report.forgetting import ROWS_SHOWN, Cell, Row, _said, matrix
 from pyr.store import Results
 
@@ -135,7 +134,7 @@ def test_the_relatives_are_the_runs_of_one_recipe(way: list[Results]) -> None:
 
 def test_the_page_shows_the_matrix_in_words(way: list[Results]) -> None:
     report = a_report(way[-1], way[1], relatives=way[:-1])
-    html = page.render(report)
+    html = rendered(report)
     assert 'id="forgetting"' in html
     assert "worse +0.300" in html
     assert "better -1.300" in html

@@ -15,12 +15,13 @@ from factories_report import (
     documents,
     hostile_report,
     published,
+    rendered,
     results,
     rows,
     two_runs,
 )
 
-from pyr.report import page, text
+from pyr.report import text
 from pyr.schema import Aggregate, Skipped
 
 LIMIT_BYTES = 2_000_000
@@ -77,7 +78,7 @@ def a_full_report():
 
 @pytest.fixture(scope="module")
 def full() -> str:
-    return page.render(a_full_report())
+    return rendered(a_full_report())
 
 
 def test_a_page_is_well_formed_with_every_section(full) -> None:
@@ -109,7 +110,7 @@ def test_the_condition_of_the_model_has_no_word_of_change() -> None:
         results(a_run(name), rows([value, value + 0.1], task="condition", metric="loss"))
         for name, value in (("new", 3.0), ("old", 1.0))
     ]
-    html = page.render(a_report(*runs))
+    html = rendered(a_report(*runs))
     table = html[html.index('aria-label="Condition of the model"') :]
     assert "+2.000" in table and "Change" not in table[: table.index("</table>")]
 
@@ -124,7 +125,7 @@ def test_other_tokenizers_are_spoken_of_only_where_there_are_some(full) -> None:
     said = "beside the reference tokenizers"
     own = rows([4.0, 4.2], task="tokenizer:prose", metric="bytes_per_token", unit="bytes/token")
     assert said in full
-    assert said not in page.render(a_report(results(a_run(), own)))
+    assert said not in rendered(a_report(results(a_run(), own)))
 
 
 def test_clusters_are_said_beside_the_items_and_the_flips() -> None:
@@ -132,7 +133,7 @@ def test_clusters_are_said_beside_the_items_and_the_flips() -> None:
     old = results(a_run("old"), rows([1.0] * 60, cluster=kinds))
     new = results(a_run("new"), rows([0.0] * 10 + [1.0] * 50, cluster=kinds))
     report = a_report(new, old)
-    said = " ".join("".join(Page(page.render(report)).text).split())
+    said = " ".join("".join(Page(rendered(report)).text).split())
     assert "60 in 6 clusters" in said and "60 items in 6 clusters" in said
     assert "count as one cluster" in said
     assert "| 60 in 6 clusters |" in text.markdown(report)
@@ -141,7 +142,7 @@ def test_clusters_are_said_beside_the_items_and_the_flips() -> None:
 def test_sound_health_is_one_folded_line_of_the_gate() -> None:
     findings = [a_finding("pass", f"health/{name}", kind="check") for name in ("finite", "tied")]
     report = a_report(results(a_run(), rows([1.0, 0.0])), None, a_verdict(*findings, a_finding()))
-    said = " ".join("".join(Page(page.render(report)).text).split())
+    said = " ".join("".join(Page(rendered(report)).text).split())
     assert "Health: 2 of 2 rules pass" in said and "1 pass" in said
 
 
@@ -152,7 +153,7 @@ def test_facts_of_both_runs_stand_once_and_the_suite_is_folded() -> None:
         results(a_run(name, suite_digest=digest, environment=environment), rows([1.0, 0.0]))
         for name in ("new", "old")
     ]
-    html = page.render(a_report(*runs))
+    html = rendered(a_report(*runs))
     assert digest not in html and html.count("0123456789ab") == 1
     assert html.count("3.11") == 1
     assert html.index("The suite as it was asked") < html.index("suite.seed")
@@ -167,7 +168,7 @@ def test_small_members_of_a_group_come_last_and_not_on_paper() -> None:
 
     report = a_report(run_of("new"), run_of("old"))
     assert {each.task for each in report.measures[:2]} == {"arc", "calls"}
-    assert "later small" in page.render(report) and "not printed" in page.render(report)
+    assert "small later" in rendered(report) and "not printed" in rendered(report)
 
 
 def test_items_that_stand_for_themselves_are_no_clusters(full) -> None:
@@ -175,7 +176,7 @@ def test_items_that_stand_for_themselves_are_no_clusters(full) -> None:
 
 
 def test_the_same_report_gives_the_same_bytes(full) -> None:
-    assert page.render(a_full_report()) == full
+    assert rendered(a_full_report()) == full
 
 
 def test_nothing_is_fetched_from_anywhere(full) -> None:
@@ -207,7 +208,7 @@ def test_tables_have_captions_and_scoped_heads(full) -> None:
 
 
 def test_hostile_text_reaches_the_page_as_text_only() -> None:
-    html = page.render(hostile_report())
+    html = rendered(hostile_report())
     parsed = Page(html)
     assert len(parsed.all("script")) == 1
     assert "<script>alert(1)" not in html
@@ -222,7 +223,7 @@ def test_a_formula_in_a_name_does_not_break_a_chart() -> None:
         results(a_run(f"$\\frac{step}$", step=step), rows([1.0, 0.0], task="$\\frac{1$"))
         for step in (1, 2, 3)
     ]
-    assert "$\\frac{1$" in page.render(a_report(history[2], None, history=history))
+    assert "$\\frac{1$" in rendered(a_report(history[2], None, history=history))
 
 
 def test_long_hostile_samples_stay_under_two_megabytes() -> None:
@@ -237,7 +238,7 @@ def test_long_hostile_samples_stay_under_two_megabytes() -> None:
         for task in tasks
     )
     report = a_report(results(a_run("new"), new), results(a_run("old"), old), documents=asked)
-    assert len(page.render(report).encode()) < LIMIT_BYTES
+    assert len(rendered(report).encode()) < LIMIT_BYTES
 
 
 def test_a_thousand_measures_stay_under_two_megabytes_and_say_what_is_left_out() -> None:
@@ -246,38 +247,38 @@ def test_a_thousand_measures_stay_under_two_megabytes_and_say_what_is_left_out()
         return published(a_run(name, step=step), *measures)
 
     history = [run_of(f"c{step}", step) for step in range(1, 7)]
-    html = page.render(a_report(history[-1], history[0], history=history))
+    html = rendered(a_report(history[-1], history[0], history=history))
     assert len(html.encode()) < LIMIT_BYTES
     assert "400 more measures stand" in html
 
 
 def test_scores_without_a_baseline_or_a_gate_make_a_page() -> None:
-    html = page.render(a_report(results(a_run(), rows([1.0, 0.0, 1.0]))))
+    html = rendered(a_report(results(a_run(), rows([1.0, 0.0, 1.0]))))
     assert "MEASURED" in html and "no gate judged its scores" in html
 
 
 def test_an_empty_broken_off_run_makes_a_page() -> None:
-    html = page.render(a_report(results(a_run(finished=""))))
+    html = rendered(a_report(results(a_run(finished=""))))
     assert "INCOMPLETE" in html
 
 
 def test_a_skipped_task_is_shown_with_its_reason() -> None:
     run = a_run(skipped=[Skipped("boolq", "not on this machine")])
-    text = "".join(Page(page.render(a_report(results(run, rows([1.0, 0.0]))))).text)
+    text = "".join(Page(rendered(a_report(results(run, rows([1.0, 0.0]))))).text)
     assert "SKIPPED boolq: not on this machine" in " ".join(text.split())
 
 
 def test_a_damaged_checkpoint_is_named_on_the_page() -> None:
     health = rows([0.0], task="health", metric="finite", unit="check", responses=HOSTILE)
-    html = page.render(a_report(results(a_run(), health)))
+    html = rendered(a_report(results(a_run(), health)))
     assert 'id="health"' in html and "BROKEN" in html
 
 
-def test_an_own_template_is_given_the_same_values(tmp_path) -> None:
+def test_an_own_template_is_given_the_same_document(tmp_path) -> None:
     own = tmp_path / "own.html.j2"
-    own.write_text("{{ report.banner.word }} {{ rows|length }} <b>{{ report.candidate.id }}</b>")
+    own.write_text("{{ document.word }} {{ document.sections|length }} <b>{{ document.title }}</b>")
     report = a_report(results(a_run("<x>"), rows([1.0, 0.0])))
-    assert page.render(report, own) == "MEASURED 1 <b>run-&lt;x&gt;</b>"
+    assert rendered(report, own) == "MEASURED 2 <b>MEASURED: &lt;x&gt;</b>"
 
 
 def test_an_own_template_may_include_the_shared_style_sheet_and_parts(tmp_path) -> None:
@@ -286,5 +287,5 @@ def test_an_own_template_may_include_the_shared_style_sheet_and_parts(tmp_path) 
         '{% import "parts.html.j2" as parts with context %}'
         '<style>{% include "style.css" %}</style>{{ parts.verdict("pass", "PASS") }}'
     )
-    html = page.render(a_report(results(a_run(), rows([1.0, 0.0]))), own)
+    html = rendered(a_report(results(a_run(), rows([1.0, 0.0]))), own)
     assert "--page:" in html and '<p class="verdict"><svg' in html

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 
-from factories_report import a_report, a_run, results, rows
+from factories_report import a_report, a_run, rendered, results, rows
 from rich.console import Console
 
-from pyr.report import page, terminal, text
+from pyr.report import terminal, text
 
 
 def timed(name: str, *, peak: float, rate: float, memory: float = 2e9):
@@ -45,7 +45,7 @@ def test_speeds_of_unequal_machines_get_no_word_but_memory_does() -> None:
     assert set(words.values()) == {"not judged"}
     (note,) = [note.text for note in report.notes if "equally fast" in note.text]
     assert "matrix products 107.0 GFLOP/s, 315.0 for the baseline" in note
-    assert note in page.render(report) and "Speed on cpu, Model 7" in page.render(report)
+    assert note in rendered(report) and "Speed on cpu, Model 7" in rendered(report)
 
 
 def test_the_headline_counts_no_speed() -> None:
@@ -61,6 +61,6 @@ def test_large_units_are_readable_in_every_form() -> None:
     terminal.show(report, Console(file=stream, width=200))
     markdown = text.markdown(report)
     assert "throughput/matrix\\_peak, GFLOP/s | not judged | 0.0 | 300.0 | 300.0" in markdown
-    assert "300.0 GFLOP/s" in stream.getvalue() and "GFLOP/s" in page.render(report)
+    assert "300.0 GFLOP/s" in stream.getvalue() and "GFLOP/s" in rendered(report)
     assert markdown.index("### Measures") < markdown.index("### Throughput")
     assert "300000000000" in text.as_json(report)

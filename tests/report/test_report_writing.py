@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 
 import pandas as pd
-from factories_report import HOSTILE, a_report, a_run, results, rows
+from factories_report import HOSTILE, a_report, a_run, rendered, results, rows
 
-from pyr.report import page
 from pyr.store import Results
 
 ITEMS = ["0.0", "0.1", "1.0", "1.1", "2.0"]
@@ -56,11 +55,11 @@ def test_texts_of_the_first_prompts_stand_side_by_side() -> None:
 
 
 def test_the_page_quotes_what_a_model_said() -> None:
-    html = page.render(report(wrote("new", HOSTILE, 20), wrote("old", "then", 10)))
+    html = rendered(report(wrote("new", HOSTILE, 20), wrote("old", "then", 10)))
     assert 'id="writing"' in html
     assert "<script>alert" not in html
     assert "then 0.0" in html
-    alone = page.render(report(wrote("new", "now", 20)))
+    alone = rendered(report(wrote("new", "now", 20)))
     assert "what it wrote" in alone
 
 
@@ -82,6 +81,6 @@ def test_a_task_at_chance_is_grey_and_says_so() -> None:
     built = a_report(new, documents=asked)
     [measure] = built.measures
     assert measure.marks == ("at chance",)
-    html = page.render(built)
+    html = rendered(built)
     assert "decides nothing: at chance" in html
-    assert 'class=" grey"' in html
+    assert 'class="grey"' in html

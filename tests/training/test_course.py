@@ -12,6 +12,7 @@ import pytest
 
 from pyr.compare import Point, compare
 from pyr.report import html, markdown
+from pyr.report.checkpoint_sections import score_cell
 from pyr.report.forgetting import Cell
 from pyr.training import course, recipe, training_view
 from pyr.training.course import Course
@@ -189,10 +190,10 @@ def test_an_interval_has_a_half_width_only_where_its_sides_agree(
 
 def test_a_loss_is_marked_as_worse_only_where_the_gate_failed_on_it(run: Course) -> None:
     lost = cell(0.09, 0.07, 0.11)
-    tones = [training_view._score(lost, failed).tone for failed in (True, False)]
+    tones = [score_cell(lost, failed=failed).tone for failed in (True, False)]
     assert tones == ["worse", "lost"]
-    assert training_view._score(cell(-0.1, -0.2, 0, "learnt"), False).tone == "better"
-    assert training_view._score(cell(0.1, -0.2, 0.4, "kept"), False).tone == ""
+    assert score_cell(cell(-0.1, -0.2, 0, "learnt"), failed=False).tone == "better"
+    assert score_cell(cell(0.1, -0.2, 0.4, "kept"), failed=False).tone == ""
     rule = replace(run.legs[1].findings[0], measure="held_out_one/bits_per_byte", state="fail")
     legs = (run.legs[0], replace(run.legs[1], findings=(rule, replace(rule, state="pass"))))
     assert training_view.failures(replace(run, legs=legs)) == {("two", "held_out_one")}
