@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from pyr.errors import ContentError, did_you_mean
+from pyr.errors import ContentError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     import jinja2
@@ -127,6 +127,17 @@ class _Loader(yaml.SafeLoader):
                 raise yaml.constructor.ConstructorError(None, None, said, key.start_mark)
             known.add(name)
         return super().construct_mapping(node, deep)
+
+
+def read_assignment(text: str) -> tuple[str, Any]:
+    """Return key and value of ``KEY=VALUE`` as ``--set`` takes it, the value read as YAML."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise UsageError(f"--set {text}: no value.", remedy="write --set KEY=VALUE")
+    try:
+        return key, yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise UsageError(f"--set {text}: the value is not YAML.", where=str(error)) from error
 
 
 def check(raw: dict[str, object], schema: type[Model], *, where: str) -> Model:

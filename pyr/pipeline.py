@@ -14,7 +14,7 @@ from pyr.errors import StoreError
 from pyr.files import write
 from pyr.gate import as_json, assess, read_verdict, still_accepted
 from pyr.gate.spec import Gate, Verdict
-from pyr.report import outline, text
+from pyr.report import machine_readable, markdown, outline
 from pyr.report.checkpoint_view import document
 from pyr.report.html import render
 from pyr.schema import Run, State
@@ -85,10 +85,11 @@ def assess_and_report(
         relatives=relatives,
         documents=documents,
     )
-    files = {html.name: render(document(report)), "report.md": text.markdown(report)}
+    page = document(report)
+    files = {html.name: render(page), "report.md": markdown.write(page)}
     if verdict is not None:
         files["verdict.json"] = as_json(verdict)
-        files["junit.xml"] = text.junit(verdict)
+        files["junit.xml"] = machine_readable.junit(verdict)
     write_aside(html.parent, files)
     _step_summary(files["report.md"])
     return Outcome(report, verdict, _state(verdict, results.run), html)

@@ -41,9 +41,9 @@ def show(outcome: Outcome, *, as_json: bool = False) -> int:
     """
     code = EXIT_CODES["pass" if outcome.opens else outcome.state]
     if as_json:
-        from pyr.report import text
+        from pyr.report import machine_readable
 
-        print(text.as_json(outcome.report))
+        print(machine_readable.as_json(outcome.report))
         return code
     import rich.console
 

@@ -29,7 +29,9 @@ def run(options: argparse.Namespace) -> int:
     output = Path(options.output or f"out/{read.recipe.name}")
     texts = Path(options.data) if options.data else None
     if options.action == "texts":
-        return _texts(read, Kitchen(output / "data", texts), output / "texts")
+        files = _texts(read, Kitchen(output / "data", texts), output / "texts")
+        print(json.dumps(files, indent=2) if options.json else output / "texts")
+        return 0
     blocked = blocked_items(recipe.suites_of(read), local_mirror(options.datasets))
     kitchen = Kitchen(output / "data", texts, blocked, note)
     if executor and not distributed.run(read, kitchen, executor):
@@ -55,9 +57,10 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _texts(read: Curriculum, kitchen: Kitchen, folder: Path) -> int:
-    """Write the texts of every source as JSON lines: what a tokenizer can be trained from."""
+def _texts(read: Curriculum, kitchen: Kitchen, folder: Path) -> list[str]:
+    """Write every source's texts as JSON lines, for training a tokenizer; return the files."""
     folder.mkdir(parents=True, exist_ok=True)
+    files = []
     for phase in read.phases:
         for source in phase.used:
             if source.replay or phase.stage == "dpo":
@@ -67,8 +70,8 @@ def _texts(read: Curriculum, kitchen: Kitchen, folder: Path) -> int:
                 for row in used_rows(source, kitchen.places(read), SourceStats()):
                     stream.write(json.dumps(row) + "\n")
             note(f"  {file}")
-    print(folder)
-    return 0
+            files.append(str(file))
+    return files
 
 
 def lay_mirror(options: argparse.Namespace) -> int:

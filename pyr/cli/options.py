@@ -10,8 +10,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pyr import content
 from pyr.engines import EngineSettings
 from pyr.errors import UsageError, did_you_mean
@@ -40,11 +38,7 @@ def settle(suite: Suite, engine: str, assignments: Sequence[str]) -> Settled:
     settings: dict[str, Any] = {"engine": engine}
     raw = suite.model_dump()
     for assignment in assignments:
-        key, equals, text = assignment.partition("=")
-        if not equals:
-            raise UsageError(f"--set {assignment}: no value.", remedy="write --set KEY=VALUE")
-        value = yaml.safe_load(text)
-        _assign(key, value, settings, raw)
+        _assign(*content.read_assignment(assignment), settings, raw)
     allow_pickle = settings.pop(_PICKLE, False)
     checked = content.check(raw, Suite, where="--set")
     return Settled(checked, EngineSettings(**settings), allow_pickle)

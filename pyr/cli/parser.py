@@ -119,8 +119,9 @@ def eval_parser(
     return verb
 
 
-def _common(verb: argparse.ArgumentParser, handler: str) -> None:
-    verb.add_argument("--store", default="results", metavar="DIR", help="(default: results)")
+def _common(verb: argparse.ArgumentParser, handler: str, *, store: bool = True) -> None:
+    if store:
+        verb.add_argument("--store", default="results", metavar="DIR", help="(default: results)")
     verb.add_argument("--json", action="store_true", help="print JSON instead of tables")
     verb.set_defaults(handler=handler)
 
@@ -193,7 +194,7 @@ def _data(verb: argparse.ArgumentParser) -> None:
         help="prepare by datatrove: local, ray, slurm:partition=cpu,time=24:00:00",
     )
     _recipe_options(verb)
-    _common(verb, "data:run")
+    _common(verb, "data:run", store=False)
 
 
 def _recipe_options(verb: argparse.ArgumentParser) -> None:
@@ -271,4 +272,4 @@ def _noise(verb: argparse.ArgumentParser) -> None:
 def _demo(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("-o", "--output", default="reports/demo", metavar="DIR")
     verb.add_argument("--cache", default=".cache/demo", metavar="DIR", help="weights and items")
-    _common(verb, "demo:run")
+    _common(verb, "demo:run", store=False)

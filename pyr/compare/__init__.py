@@ -6,15 +6,13 @@ items, asked the same way.
 
     statistics.py     numbers in, numbers out: means, standard errors, shares, corrections
     limits.py         estimates -> confidence limits and p-values
-    scores.py         one run's records -> an estimate for every task and group, computed once
+    scores.py         one run's records -> an estimate for every task and group, computed once;
+                      the mean of several checkpoints
     differences.py    two runs' scores -> a Comparison for every measure
     score_history.py  earlier checkpoints of one training: which, in which order, their scores
-    noise.py          how much scores differ for no lasting reason: checkpoints, arithmetic
-    signal.py         whether a task carries signal for this training; chance level
-    averages.py       the last few checkpoints as one candidate
+    noise.py          how much scores differ for no lasting reason; whether a task carries signal
 """
 
-from pyr.compare.averages import average, average_of, averaged
 from pyr.compare.differences import compare
 from pyr.compare.limits import (
     Interval,
@@ -24,7 +22,16 @@ from pyr.compare.limits import (
     one_sided_p,
     reach,
 )
-from pyr.compare.noise import with_noise
+from pyr.compare.noise import (
+    ABOVE_CHANCE,
+    Mark,
+    Reliability,
+    above_chance,
+    chances,
+    reliabilities,
+    reliability,
+    with_noise,
+)
 from pyr.compare.score_history import (
     Point,
     ScoreHistory,
@@ -37,16 +44,7 @@ from pyr.compare.score_history import (
     score_history,
     training_of,
 )
-from pyr.compare.scores import estimate
-from pyr.compare.signal import (
-    ABOVE_CHANCE,
-    Mark,
-    Reliability,
-    above_chance,
-    chances,
-    reliabilities,
-    reliability,
-)
+from pyr.compare.scores import average, average_of, averaged, estimate
 from pyr.compare.statistics import benjamini_hochberg, holm
 
 __all__ = [

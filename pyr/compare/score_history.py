@@ -12,9 +12,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from pyr.compare.averages import averaged
 from pyr.compare.limits import Interval, interval
-from pyr.compare.scores import scores
+from pyr.compare.scores import averaged, scores
 from pyr.schema import Axis, Checkpoint, Estimate, Run
 from pyr.store import Results
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _ENGINES = {
     "fast": "pyr.engines.fast:open_fast",
     "reference": "pyr.engines.reference:open_reference",
-    "vllm": "pyr.engines.vllm:open_vllm",
+    "vllm": "pyr.engines.reference:open_vllm",
 }
 
 

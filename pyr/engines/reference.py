@@ -1,7 +1,8 @@
-"""The reference engine: lm-eval's own HFLM, unchanged. It is slow, and it is the oracle."""
+"""lm-eval's own engines: HFLM, unchanged, slow, and the oracle; and vLLM."""
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import re
 import struct
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyr.engines import EngineSettings
-from pyr.errors import CheckpointError
+from pyr.errors import CheckpointError, UsageError
 from pyr.schema import Checkpoint
 
 if TYPE_CHECKING:
@@ -145,3 +146,41 @@ def _loading_failed(path: Path, error: Exception) -> CheckpointError:
     return CheckpointError(
         f"transformers cannot load the model: {said}", where=str(path), remedy=remedy
     )
+
+
+# ------------------------------------------------------------------ vLLM
+# An extra, for machines with a GPU. Its scores are vLLM's own arithmetic, not transformers'; the
+# engine is part of a run's identity.
+
+
+_LOADING_ERRORS = (OSError, ValueError, RuntimeError, LookupError, ImportError)
+"""What vLLM raises for a model that it cannot load or that does not fit beside others."""
+
+
+def open_vllm(checkpoint: Checkpoint, settings: EngineSettings) -> LM:
+    """lm-eval's VLLM over the checkpoint; vLLM chooses its batches itself.
+
+    Raises UsageError if vLLM is not installed, CheckpointError if it cannot load the model.
+    """
+    if importlib.util.find_spec("vllm") is None:
+        raise UsageError(
+            "engine 'vllm': vLLM is not installed.",
+            remedy='install it: pip install "pyr-lm[vllm]"  (it needs a GPU), or use --engine fast',
+        )
+    from lm_eval.models.vllm_causallms import VLLM
+
+    try:
+        lm: LM = VLLM(
+            pretrained=checkpoint.path,
+            dtype=settings.dtype,
+            trust_remote_code=settings.trust_remote_code,
+            batch_size="auto",
+        )
+    except _LOADING_ERRORS as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise CheckpointError(
+            f"vLLM cannot load the model: {first}",
+            where=str(checkpoint.path),
+            remedy="use --engine fast, or a model and dtype that vLLM knows",
+        ) from error
+    return lm

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from pyr.report import figures, speed, words
+from pyr.report import charts, words
 from pyr.report import forgetting as forgot
 from pyr.report.document import (
     Block,
@@ -25,10 +25,9 @@ from pyr.report.document import (
     Text,
 )
 from pyr.report.measure_cells import estimate, plain_table
-from pyr.report.measures import Measure
+from pyr.report.measures import Measure, other_speed, readable
 from pyr.report.outline import Report
-from pyr.report.samples import Answer, Sample
-from pyr.report.writing import Trait, Writing
+from pyr.report.samples import Answer, Sample, Trait, Writing
 
 FAR = 2.0
 """Standard deviations of the references from which a trait is said to be far from them."""
@@ -145,7 +144,7 @@ def _trajectory(report: Report, measure: Measure) -> Chart:
         f"{words.large(best.x)}, {words.number(last.value)} at {words.large(last.x)}."
     )
     reached = report.candidate.checkpoint.reached(report.axis)
-    svg = figures.trajectory(measure, report.axis, at=reached)
+    svg = charts.trajectory(measure, report.axis, at=reached)
     return Chart(svg, measure.name, says, measure.word)
 
 
@@ -267,23 +266,23 @@ def tokenizer(report: Report) -> Iterator[Block]:
         "Bytes of text in one token, by domain: more is better, the same text costs fewer steps. n "
         "is the number of texts."
     )
-    references: dict[str, list[figures.Bar]] = {}
+    references: dict[str, list[charts.Bar]] = {}
     for each in sorted(report.of("reference"), key=lambda each: each.name):
         if each.candidate is not None:
             value, domain = each.candidate.value, each.task.partition(":")[2]
-            bar = figures.Bar(each.metric.partition("@")[2], value, value, value)
+            bar = charts.Bar(each.metric.partition("@")[2], value, value, value)
             references.setdefault(domain, []).append(bar)
     groups = {}
     for each in sorted(report.of("tokenizer"), key=lambda each: each.name):
         domain = each.task.partition(":")[2]
         if each.candidate is not None and each.metric == "bytes_per_token" and domain:
             value = each.candidate.value
-            own = figures.Bar("this model", value, value, value, own=True)
+            own = charts.Bar("this model", value, value, value, own=True)
             groups[domain] = [own, *references.get(domain, [])]
     blocks: list[Block] = []
     if groups:
         says = "beside the reference tokenizers found on the machine" if references else ""
-        svg = figures.bars(groups, "bytes per token by domain")
+        svg = charts.bars(groups, "bytes per token by domain")
         blocks.append(Charts([Chart(svg, "Bytes per token", says)]))
     compared = report.baseline is not None
     label = "Bytes per token by domain"
@@ -301,8 +300,8 @@ def throughput(report: Report) -> Iterator[Block]:
         f"Speed on {machine}; what the machine itself could do then stands in matrix peak and "
         "memory bandwidth. "
     )
-    yield Text((said, Piece(speed.other_speed(report.measures), "strong")))
-    measures = [speed.readable(each) for each in report.of("throughput")]
+    yield Text((said, Piece(other_speed(report.measures), "strong")))
+    measures = [readable(each) for each in report.of("throughput")]
     compared = report.baseline is not None
     yield plain_table(measures, "Throughput", "Measure", compared=compared)
 

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from pyr.report import charts, measure_cells, words
 from pyr.report import checkpoint_sections as sections
-from pyr.report import marks, measure_cells, words
 from pyr.report.document import (
     Block,
     Cell,
@@ -35,6 +35,8 @@ ROWS_SHOWN = 600
 """More measures than this would make the file too large; the rest stands in the JSON."""
 SCALES_SAID = 3
 _FLIPPED = "Samples that flipped"
+_PAGE_ONLY = ("samples", "training", "writing", "provenance")
+"""Sections, by anchor, that a pull request has no room for."""
 BROKEN_SHOWN = 50
 
 
@@ -107,7 +109,13 @@ def _sections(report: Report) -> Iterator[Section]:
     planned: list[tuple[bool, str, Callable[[Report], Iterator[Block]], str, str]] = [
         (broken, "Health", _broken, "health", "Health"),
         (findings, gate, _gate, "gate", "Gate"),
-        (bool(report.of("task")), measures, _measures, "measures", "Measures"),
+        (
+            bool(report.of("task")) or not report.measures,
+            measures,
+            _measures,
+            "measures",
+            "Measures",
+        ),
         (bool(report.flips), _FLIPPED, sections.flips, "samples", _FLIPPED),
         (bool(report.charts), "Over training", sections.training, "training", "Over training"),
         (bool(report.forgetting), "Forgetting", sections.forgetting, "forgetting", "Forgetting"),
@@ -126,7 +134,8 @@ def _sections(report: Report) -> Iterator[Section]:
     ]
     for there, heading, blocks, anchor, link in planned:
         if there:
-            yield Section(heading, list(blocks(report)), anchor, link)
+            page_only = anchor in _PAGE_ONLY
+            yield Section(heading, list(blocks(report)), anchor, link, page_only)
 
 
 # ------------------------------------------------------------------ health, gate, notes
@@ -201,7 +210,7 @@ def _notes(report: Report) -> Iterator[Block]:
         what = Piece(each.what, "strong")
         items.append((badge, " ", what, f": {each.reason}", Piece(apply, "small")))
     for note in report.notes:
-        count = f" {words.plural(note.measures, 'measure')}" if note.measures else ""
+        count = f" ({words.plural(note.measures, 'measure')})" if note.measures else ""
         items.append((note.text, Piece(count, "small")))
     yield Listing(items)
 
@@ -211,27 +220,31 @@ def _notes(report: Report) -> Iterator[Block]:
 
 def _measures(report: Report) -> Iterator[Block]:
     every = report.of("task")
+    if not every:
+        yield Text("Nothing was measured.")
+        return
     measures = every[:ROWS_SHOWN]
     compared = report.baseline is not None
     if compared:
         yield Text(
             "Regressions first. Coloured where the difference is more than chance; to the right is "
-            "better."
+            "better.",
+            "drawn",
         )
     else:
         yield Text("Every measure with its 95% interval.")
-    scales = marks.scales(measures)
+    scales = charts.scales(measures)
     reached = report.candidate.checkpoint.reached(report.axis)
-    trails = any(marks.spark(each.trail, reached) for each in measures)
+    trails = any(charts.spark(each.trail, reached) for each in measures)
     columns = [*_measure_columns(compared), Column("n", label="n", sort="number")]
     if trails:
         columns.append(Column("Over training", "text", label=""))
     rows = []
     for place, each in enumerate(measures, 1):
-        mark = marks.difference(each, scales) if compared else marks.score(each)
+        mark = charts.difference(each, scales) if compared else charts.score(each)
         row = _measure_row(each, place, mark, compared=compared)
         if trails:
-            row = replace(row, cells=[*row.cells, Cell(drawn=marks.spark(each.trail, reached))])
+            row = replace(row, cells=[*row.cells, Cell(drawn=charts.spark(each.trail, reached))])
         rows.append(row)
     name = report.candidate.checkpoint.name
     against = f" against {report.baseline.checkpoint.name}" if report.baseline else ""
@@ -250,7 +263,7 @@ def _measures(report: Report) -> Iterator[Block]:
         yield Text(
             f"{unprinted} of a group's members, of fewer than ten items each, not printed.", "paper"
         )
-    yield Text(" ".join(_how_to_read(report, measures, scales, len(every))), "foot")
+    yield Text(" ".join(_how_to_read(report, measures, scales, len(every))), "drawn foot")
 
 
 def _measure_columns(compared: bool) -> list[Column]:
@@ -268,7 +281,7 @@ def _measure_columns(compared: bool) -> list[Column]:
     ]
 
 
-def _measure_row(measure: Measure, place: int, mark: marks.Mark | None, *, compared: bool) -> Row:
+def _measure_row(measure: Measure, place: int, mark: charts.Mark | None, *, compared: bool) -> Row:
     now, before = measure.candidate, measure.baseline
     places = measure_cells.places_of(measure)
     tone = str(measure.word).replace(" ", "-")
@@ -292,7 +305,8 @@ def _measure_row(measure: Measure, place: int, mark: marks.Mark | None, *, compa
     known = now or before
     n, clusters = (known.n, known.clusters) if known else (0, 0)
     together = words.clustered(n, clusters)
-    cells.append(Cell((words.count(n), *measure_cells.ends(together)), sort=n))
+    clusters_of = Piece(f" {together}", "small", "ends") if together else ""
+    cells.append(Cell((words.count(n), clusters_of), sort=n))
     grey = bool(measure.marks)
     tones = ("small" if measure.small else "", "grey" if grey else "")
     word = "decides nothing" if grey else measure.word
@@ -385,7 +399,7 @@ def _how_to_read_changes(
             "0.1 of a fraction and a tenth of any other score), the gate's rule is unclear, or "
             "there is no interval."
         )
-    shared = Counter(marks.scale_name(each) for each in measures if each.delta is not None)
+    shared = Counter(charts.scale_name(each) for each in measures if each.delta is not None)
     said = []
     for name, _ in shared.most_common(SCALES_SAID):
         if name in scales:
@@ -395,6 +409,6 @@ def _how_to_read_changes(
             f"The interval column reaches as far either way as {', '.join(said)}; every other unit "
             "has a scale of its own, and dashed intervals reach beyond theirs."
         )
-    drawn = [marks.difference(each, scales) for each in measures if each.limit]
+    drawn = [charts.difference(each, scales) for each in measures if each.limit]
     if any(mark is not None and mark.limit for mark in drawn):
         yield "A dashed upright line is how far the gate lets a measure fall."

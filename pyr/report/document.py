@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from pyr.report.marks import Mark, Spark
+from pyr.report.charts import Mark, Spark
 
 Place = Literal["text", "number", "prose"]
 """How a column is set: short text, right-aligned, or text that may take several lines."""
@@ -41,8 +41,8 @@ class Text:
 
     block: ClassVar[str] = "text"
     content: Content
-    role: Literal["", "lead", "foot", "own", "paper"] = ""
-    """paper: on paper alone, where something is left out."""
+    role: Literal["", "lead", "foot", "own", "paper", "drawn", "drawn foot"] = ""
+    """drawn: about what only the page draws; paper: on paper alone, where something is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +218,8 @@ class Section:
     anchor: str = ""
     link: str = ""
     """Its name in the list of sections; without one it is not listed."""
+    page_only: bool = False
+    """True if a short form of the report leaves it out."""
 
 
 @dataclass(frozen=True, slots=True)

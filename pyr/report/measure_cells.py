@@ -16,10 +16,12 @@ def word(measure: Measure) -> Content:
 
 
 def ends(reach: str) -> tuple[Piece, ...]:
-    """An interval or a count behind its value; on a line of its own where it is long."""
+    """An interval behind its value; two ends stand on their own line, elsewhere in brackets."""
     if not reach:
         return ()
-    return (Piece(f" {reach}", "small", "" if reach.startswith(words.PLUS_MINUS) else "ends"),)
+    if reach.startswith(words.PLUS_MINUS):
+        return (Piece(f" {reach}", "small"),)
+    return (Piece(" (", "hidden"), Piece(reach, "small", "ends"), Piece(")", "hidden"))
 
 
 def estimate(measure: Measure, places: int = 3) -> Content:

@@ -18,12 +18,10 @@ from pyr.compare import Point, ScoreHistory
 from pyr.gate import Assessment
 from pyr.gate.spec import Finding, Verdict
 from pyr.report.forgetting import Matrix, matrix
-from pyr.report.measures import JUDGED, Measure, Section, collect
+from pyr.report.measures import JUDGED, SPEEDS, Measure, Section, collect, other_speed
 from pyr.report.provenance import Fact, facts
-from pyr.report.samples import Flips, flips
-from pyr.report.speed import SPEEDS, other_speed
+from pyr.report.samples import Flips, Writing, flips, writing
 from pyr.report.words import count, harmless, large, plural
-from pyr.report.writing import Writing, writing
 from pyr.schema import Axis, Run, Skipped, State
 from pyr.store import Results
 

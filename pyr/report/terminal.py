@@ -18,9 +18,8 @@ from pyr.gate.spec import Finding
 from pyr.report import document as blocks
 from pyr.report import words
 from pyr.report.document import Document, plain
-from pyr.report.measures import JUDGED, Measure, Word
+from pyr.report.measures import JUDGED, Measure, Word, readable
 from pyr.report.outline import Report, title
-from pyr.report.speed import readable
 
 MEASURES_SHOWN = 30
 SENTENCES_SHOWN = 8

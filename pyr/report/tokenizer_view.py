@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from pyr.report import figures
+from pyr.report import charts
+from pyr.report.charts import Bar
 from pyr.report.document import (
     Block,
     Chart,
@@ -21,7 +22,6 @@ from pyr.report.document import (
     Table,
     Text,
 )
-from pyr.report.figures import Bar
 from pyr.report.words import PLUS_MINUS, harmless
 from pyr.tokenization.anatomy import SAMPLES, shown
 from pyr.tokenization.comparison import Cut as TokenizerCut
@@ -105,10 +105,10 @@ def _size_charts(sizes: Sequence[Size], chosen: int) -> Iterator[Chart]:
         costs.append(Bar(f"{flops:.0f}", flops, flops, flops))
     numbers = [each.vocab_size for each in sizes]
     name, says = "Bytes per token", "with 95% intervals over documents; more is better"
-    yield Chart(figures.over_sizes(numbers, sized, chosen, name), name, says)
+    yield Chart(charts.over_sizes(numbers, sized, chosen, name), name, says)
     name = "Million operations to train on a byte"
     says = "tokens times parameters that work on each; less is better"
-    yield Chart(figures.over_sizes(numbers, costs, chosen, name), name, says)
+    yield Chart(charts.over_sizes(numbers, costs, chosen, name), name, says)
 
 
 def _size_table(sizes: Sequence[Size], chosen: int) -> Table:
@@ -309,7 +309,7 @@ def _chart(
             bar = replace(bar, note=_share(gain.value), tone=_tone(gain))
         bars.append(bar)
     bars.sort(key=lambda bar: -bar.value)
-    return Chart(figures.bars({"": bars}, name), name, says)
+    return Chart(charts.bars({"": bars}, name), name, says)
 
 
 def _bar(name: str, score: Score, *, own: bool) -> Bar:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import yaml
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from pyr import content
@@ -174,9 +173,7 @@ def read(path: Path, assignments: Sequence[str] = ()) -> Curriculum:
 
 
 def _assign(assignment: str, raw: dict[str, Any], phases: dict[str, dict[str, Any]]) -> None:
-    key, equals, text = assignment.partition("=")
-    if not equals:
-        raise UsageError(f"--set {assignment}: no value.", remedy="write --set KEY=VALUE")
+    key, value = content.read_assignment(assignment)
     first, *rest = key.split(".")
     place, words = (phases[first], rest) if first in phases and rest else (raw, [first, *rest])
     for word in words[:-1]:
@@ -189,7 +186,7 @@ def _assign(assignment: str, raw: dict[str, Any], phases: dict[str, dict[str, An
                 remedy=did_you_mean(word, [*known, *phases]) or f"there are: {', '.join(known)}",
             )
         place = found
-    place[words[-1]] = yaml.safe_load(text)
+    place[words[-1]] = value
 
 
 def _check_names(curriculum: Curriculum) -> None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from pyr.gate import spec as gate
-from pyr.report import figures, forgetting, words
+from pyr.report import charts, forgetting, words
 from pyr.report.checkpoint_sections import score_cell
 from pyr.report.document import (
     Block,
@@ -231,7 +231,7 @@ def _training(course: Course) -> Iterator[Block]:
         f"Changes, compared in pairs, are known better{see}."
     )
     loss = loss_chart(course)
-    yield Charts([*([loss] if loss else []), *charts(course)])
+    yield Charts([*([loss] if loss else []), *_charts(course)])
 
 
 def _provenance(course: Course) -> Iterator[Block]:
@@ -247,9 +247,9 @@ def _provenance(course: Course) -> Iterator[Block]:
     yield Table("Runs", columns, rows, kind="facts", caption="The stored run of every phase")
 
 
-def spans(course: Course) -> list[figures.Span]:
+def spans(course: Course) -> list[charts.Span]:
     """Where each phase lies on the axis of tokens; one that counts no tokens is left out."""
-    found = [figures.Span(leg.phase, leg.begin, leg.end) for leg in course.legs]
+    found = [charts.Span(leg.phase, leg.begin, leg.end) for leg in course.legs]
     return [span for span in found if span.end > span.begin]
 
 
@@ -261,13 +261,13 @@ def loss_chart(course: Course) -> Chart | None:
     points = [point for leg in legs for point in leg.losses]
     ends = [(leg.phase, leg.losses[0].value, leg.losses[-1].value) for leg in legs]
     says = [f"{name} {words.number(first)} to {words.number(last)}" for name, first, last in ends]
-    svg = figures.over_phases(points, spans(course), name="loss", wide=True)
+    svg = charts.over_phases(points, spans(course), name="loss", wide=True)
     return Chart(
         svg, "Training loss, nats a token", f"{', '.join(says)}; less is better.", wide=True
     )
 
 
-def charts(course: Course) -> Iterator[Chart]:
+def _charts(course: Course) -> Iterator[Chart]:
     """Every measure that has three points: held-out documents first."""
     names = sorted(course.trails, key=lambda name: (not name.startswith(HELD_OUT), name))
     for name in names:
@@ -278,7 +278,7 @@ def charts(course: Course) -> Iterator[Chart]:
         levels = [f"{each.phase or each.checkpoint} {words.number(each.value)}" for each in trail]
         better = "less is better" if metric == METRIC else "more is better"
         guessed = f"; guessing {words.number(chance)}, dotted" if chance is not None else ""
-        svg = figures.over_phases(trail, spans(course), name=name, chance=chance)
+        svg = charts.over_phases(trail, spans(course), name=name, chance=chance)
         yield Chart(svg, name, f"{', '.join(levels)}; {better}{guessed}.")
 
 

@@ -14,7 +14,7 @@ from factories_stats import facts_of
 from pyr.compare import compare
 from pyr.gate import assess
 from pyr.gate.spec import Finding, Rule, Verdict
-from pyr.report import checkpoint_view, html, outline
+from pyr.report import checkpoint_view, html, markdown, outline
 from pyr.schema import Aggregate, Checkpoint, Record, Run
 from pyr.store import Results
 
@@ -129,6 +129,10 @@ def a_report(
 
 def rendered(report: outline.Report, template: Path | None = None) -> str:
     return html.render(checkpoint_view.document(report), template)
+
+
+def as_markdown(report: outline.Report) -> str:
+    return markdown.write(checkpoint_view.document(report))
 
 
 def choice_scores(*scores: float) -> str:

@@ -9,7 +9,7 @@ from factories_report import a_finding, a_report, a_run, a_verdict, results, row
 
 from pyr.compare import Point
 from pyr.gate.spec import Rule
-from pyr.report import figures, marks
+from pyr.report import charts
 
 
 def compared(*, direction: str = "higher", change: float = -2.0, **verdict):
@@ -21,7 +21,7 @@ def compared(*, direction: str = "higher", change: float = -2.0, **verdict):
         for name, values in (("new", new), ("old", old))
     ]
     (measure,) = a_report(*runs, **verdict).measures
-    return measure, marks.scales([measure])
+    return measure, charts.scales([measure])
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def compared(*, direction: str = "higher", change: float = -2.0, **verdict):
     [("higher", -2.0, "left"), ("higher", 2.0, "right"), ("lower", 2.0, "left")],
 )
 def test_worse_lies_on_the_left_whatever_the_direction(direction, change, side) -> None:
-    mark = marks.difference(*compared(direction=direction, change=change))
+    mark = charts.difference(*compared(direction=direction, change=change))
     assert (mark.high < 50) == (side == "left")
     assert mark.low <= mark.at <= mark.high
 
@@ -39,13 +39,13 @@ def test_the_margin_of_a_rule_is_marked_on_the_worse_side() -> None:
         a_finding("fail", "arc/score", rule=Rule(measure="arc/score", not_worse_by=0.5))
     )
     for direction in ("higher", "lower"):
-        mark = marks.difference(*compared(direction=direction, verdict=verdict))
+        mark = charts.difference(*compared(direction=direction, verdict=verdict))
         assert 0 < mark.limit < 50
 
 
 def test_an_interval_beyond_the_scale_is_cut_and_says_so() -> None:
     measure, scale = compared()
-    mark = marks.difference(measure, {name: reach / 10 for name, reach in scale.items()})
+    mark = charts.difference(measure, {name: reach / 10 for name, reach in scale.items()})
     assert mark.cut and mark.low >= 0
 
 
@@ -56,9 +56,9 @@ def test_the_widest_that_changed_sets_the_scale_and_not_many_small_tasks() -> No
 
     measures = a_report(run_of("new", 100), run_of("old", 150)).measures
     (arc,) = [each for each in measures if each.task == "arc"]
-    scale = marks.scales(measures)
+    scale = charts.scales(measures)
     assert scale == {"fractions": pytest.approx(1.05 * -arc.low)}
-    assert marks.difference(measures[-1], scale).cut
+    assert charts.difference(measures[-1], scale).cut
 
 
 def test_bits_per_byte_share_a_scale_whatever_the_metric() -> None:
@@ -70,15 +70,15 @@ def test_bits_per_byte_share_a_scale_whatever_the_metric() -> None:
         gold = rows(values, metric="gold_bpb", unit="bits/byte", direction="lower")
         return results(a_run(name), [*own, *gold])
 
-    assert list(marks.scales(a_report(run_of("new", 0.1), run_of("old", 0.0)).measures)) == [
+    assert list(charts.scales(a_report(run_of("new", 0.1), run_of("old", 0.0)).measures)) == [
         "bits/byte"
     ]
 
 
 def test_a_sparkline_marks_the_candidate_and_not_the_last_checkpoint() -> None:
     ways = [Point(x, value, "c", "") for x, value in ((0, 0.1), (10, 0.4), (20, 0.2))]
-    spark = marks.spark(ways, at=10)
-    assert (spark.x, spark.y) == (marks.SPARK_WIDTH / 2, 3)
+    spark = charts.spark(ways, at=10)
+    assert (spark.x, spark.y) == (charts.SPARK_WIDTH / 2, 3)
     assert spark.path.count("L") == 2
 
 
@@ -87,22 +87,22 @@ def test_a_chart_takes_its_colours_from_the_page_and_is_the_same_every_time() ->
         results(a_run(f"c{step}", step=step), rows([1.0, 0.0, 1.0])) for step in (1, 2, 3, 4)
     ]
     (measure,) = a_report(history[-1], history[0], history=history).measures
-    first, second = (figures.trajectory(measure, "tokens", at=4000) for _ in range(2))
+    first, second = (charts.trajectory(measure, "tokens", at=4000) for _ in range(2))
     assert first == second
     assert "var(--accent)" in first
     assert not re.search(r"#[0-9a-f]{6}\b|http|<metadata|<style", first)
 
 
 def test_a_word_the_font_lacks_does_not_disturb_a_chart() -> None:
-    drawn = figures.bars({"\u65e5\u672c <b>": [figures.Bar("gpt2", 1.2, 1.1, 1.3)]}, "a")
+    drawn = charts.bars({"\u65e5\u672c <b>": [charts.Bar("gpt2", 1.2, 1.1, 1.3)]}, "a")
     assert "\u65e5\u672c &lt;b&gt;" in drawn
 
 
 def test_a_chart_over_phases_draws_chance_and_rings_for_phases_without_tokens() -> None:
-    spans = [figures.Span("one", 0, 10), figures.Span("two", 10, 20)]
+    spans = [charts.Span("one", 0, 10), charts.Span("two", 10, 20)]
     way = [Point(x, value, "c", "p") for x, value in ((10, 0.4), (20, 0.5), (20, 0.6))]
-    plain = figures.over_phases(way[:2], spans, name="a")
-    assert figures.over_phases(way[:2], spans, name="a", chance=0.45).count("<path") > plain.count(
+    plain = charts.over_phases(way[:2], spans, name="a")
+    assert charts.over_phases(way[:2], spans, name="a", chance=0.45).count("<path") > plain.count(
         "<path"
     )
-    assert figures.over_phases(way, spans, name="a").count("<use") > plain.count("<use") + 1
+    assert charts.over_phases(way, spans, name="a").count("<use") > plain.count("<use") + 1

@@ -8,6 +8,7 @@ from factories_report import (
     a_report,
     a_run,
     a_verdict,
+    as_markdown,
     choice_scores,
     documents,
     published,
@@ -20,7 +21,6 @@ from pyr.compare import compare
 from pyr.gate import Assessment, assess
 from pyr.gate.spec import Rule
 from pyr.report import outline
-from pyr.report.text import markdown
 from pyr.schema import Aggregate, Comparison, Estimate, Skipped
 
 
@@ -400,7 +400,7 @@ def test_a_collapse_at_the_last_checkpoint_is_worse_and_said_to_have_fallen() ->
     (measure,) = report.measures
     assert (measure.word, measure.marks) == ("worse", ())
     assert measure.said == "fell at this checkpoint"
-    assert "worse, fell at this checkpoint" in markdown(report)
+    assert "| arc acc fell at this checkpoint | \u25bc worse |" in as_markdown(report)
     assert report.banner.words == {"worse": 1}
 
 

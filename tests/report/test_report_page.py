@@ -12,6 +12,7 @@ from factories_report import (
     a_report,
     a_run,
     a_verdict,
+    as_markdown,
     documents,
     hostile_report,
     published,
@@ -21,7 +22,6 @@ from factories_report import (
     two_runs,
 )
 
-from pyr.report import text
 from pyr.schema import Aggregate, Skipped
 
 LIMIT_BYTES = 2_000_000
@@ -136,7 +136,7 @@ def test_clusters_are_said_beside_the_items_and_the_flips() -> None:
     said = " ".join("".join(Page(rendered(report)).text).split())
     assert "60 in 6 clusters" in said and "60 items in 6 clusters" in said
     assert "count as one cluster" in said
-    assert "| 60 in 6 clusters |" in text.markdown(report)
+    assert "| 60 in 6 clusters |" in as_markdown(report)
 
 
 def test_sound_health_is_one_folded_line_of_the_gate() -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 
-from factories_report import a_report, a_run, rendered, results, rows
+from factories_report import a_report, a_run, as_markdown, rendered, results, rows
 from rich.console import Console
 
-from pyr.report import terminal, text
+from pyr.report import machine_readable, terminal
 
 
 def timed(name: str, *, peak: float, rate: float, memory: float = 2e9):
@@ -59,8 +59,8 @@ def test_large_units_are_readable_in_every_form() -> None:
     report = a_report(timed("new", peak=300e9, rate=20.0), timed("old", peak=300e9, rate=40.0))
     stream = io.StringIO()
     terminal.show(report, Console(file=stream, width=200))
-    markdown = text.markdown(report)
-    assert "throughput/matrix\\_peak, GFLOP/s | not judged | 0.0 | 300.0 | 300.0" in markdown
+    markdown = as_markdown(report)
+    assert "| matrix peak | not judged | 0.0 | 300.0 | 300.0 | GFLOP/s |" in markdown
     assert "300.0 GFLOP/s" in stream.getvalue() and "GFLOP/s" in rendered(report)
-    assert markdown.index("### Measures") < markdown.index("### Throughput")
-    assert "300000000000" in text.as_json(report)
+    assert markdown.index("### What changed") < markdown.index("### Throughput")
+    assert "300000000000" in machine_readable.as_json(report)

@@ -118,7 +118,7 @@ def test_a_run_that_is_stopped_says_why_and_what_to_do(run: Course) -> None:
     assert "Mend the recipe and run the same command: one is kept." in top
     assert '<a href="r/a%20b/report.html">' in html
     assert as_markdown(fails(run)).splitlines()[2:5] == [
-        "- It lost 3 <b>.",
+        "- It lost 3 &lt;b&gt;.",
         "",
         "Mend the recipe and run the same command: one is kept.",
     ]
@@ -166,7 +166,9 @@ def test_the_forgetting_table_has_a_column_a_phase_and_a_row_a_text_set(run: Cou
     lines = as_markdown(run).splitlines()
     assert "| text set | one | two |" in lines
     table = lines[lines.index("| text set | one | two |") + 2 :][: len(run.matrix.domains)]
-    assert [line[2:].partition(" n=")[0] for line in table] == [*run.matrix.domains]
+    assert [line[2:].partition(" n=")[0] for line in table] == [
+        each.replace("_", r"\_") for each in run.matrix.domains
+    ]
 
 
 def cell(delta: float, low: float, high: float, change: str = "forgot") -> Cell:
@@ -206,7 +208,7 @@ def point(phase: str, x: int, value: float) -> Point:
 def test_a_chart_says_in_words_what_it_draws(run: Course) -> None:
     trail = (point("one", 10, 0.4), point("two", 20, 0.55), point("dpo", 20, 0.47))
     trails = {"pyr_pairs/acc": trail, "health/loss": trail}
-    [drawn] = training_view.charts(replace(run, trails=trails, chances={"pyr_pairs/acc": 0.5}))
+    [drawn] = training_view._charts(replace(run, trails=trails, chances={"pyr_pairs/acc": 0.5}))
     assert drawn.says == (
         "one 0.400, two 0.550, dpo 0.470; more is better; guessing 0.500, dotted."
     )
