@@ -147,7 +147,7 @@ def _ls(verb: argparse.ArgumentParser) -> None:
 def _import(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("paths", nargs="+", help="result files, or folders of them")
     verb.add_argument("--tokens-per-step", type=int, metavar="N", help="training tokens a step")
-    _common(verb, "exchange:run")
+    _common(verb, "runs:exchange")
     verb.set_defaults(direction="import")
 
 
@@ -157,7 +157,7 @@ def _export(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("place", help="the folder or file to write")
     verb.add_argument("--llama-cpp", metavar="DIR", help="gguf: a checkout of llama.cpp")
     verb.add_argument("--outtype", help="gguf: f32 (default), f16, bf16 or q8_0")
-    _common(verb, "exchange:run")
+    _common(verb, "runs:exchange")
     verb.set_defaults(direction="export")
 
 

@@ -2,7 +2,7 @@
 
 Fixed prompts by domain, several seeds each, long texts drawn in one call of the engine. Every text
 is one item with its repetition, its ending and its style; the style is held against reference texts
-of the domain (`drift.py`), so that a shift towards textbooks or stiffness is a number with an
+of the domain (`style.py`), so that a shift towards textbooks or stiffness is a number with an
 interval. Texts of one prompt share a cluster.
 """
 
@@ -21,8 +21,8 @@ from pydantic import Field
 from pyr import content
 from pyr.errors import ContentError, did_you_mean
 from pyr.files import text_sha256
-from pyr.probes import Chunk, Subject, drift, skip_without_template, style
-from pyr.probes.drift import Floats, Yardstick
+from pyr.probes import Chunk, Subject, skip_without_template, style
+from pyr.probes.style import Floats, Yardstick
 from pyr.schema import Direction, Record, Strict
 from pyr.store import Document
 from pyr.tokenization import listed
@@ -149,7 +149,7 @@ class Samples:
                 where=domain.reference,
                 remedy=f"give it {FEWEST_REFERENCES} or more",
             )
-        return drift.yardstick(usable, style.FEATURES[_kind(domain.form)])
+        return style.yardstick(usable, style.FEATURES[_kind(domain.form)])
 
     def _write(self, domains: dict[str, Domain], subject: Subject) -> dict[str, list[Written]]:
         """The texts of every domain, all drawn in one call."""
@@ -287,7 +287,7 @@ class Described:
     def _style(self, texts: Sequence[Written]) -> Iterator[Record]:
         found = [features(self.domain.form, each.text, whole=each.ended) for each in texts]
         usable = [each for each in found if each is not None]
-        scores = self._scores(drift.table(usable, self.ruler.names)) if usable else {}
+        scores = self._scores(style.table(usable, self.ruler.names)) if usable else {}
         row = iter(range(len(usable)))
         for each, known in zip(texts, found, strict=True):
             place = next(row) if known is not None else None
@@ -314,7 +314,7 @@ class Described:
     def _gives_way(self) -> bool:
         if self.textbooks is None or self.domain.form == "python":
             return False
-        return drift.toward(self.ruler, self.textbooks, self.ruler.table_IF) is not None
+        return style.toward(self.ruler, self.textbooks, self.ruler.table_IF) is not None
 
     def _scores(self, table_IF: Floats) -> dict[str, Floats]:
         """By metric the value of every text that has a style."""
@@ -324,9 +324,9 @@ class Described:
         scores |= {f"distance_{name}": parts_IF[:, f] for f, name in enumerate(names)}
         scores |= {name: table_IF[:, f] for f, name in enumerate(names)}
         if self.domain.form != "python":
-            scores["stilted"] = drift.stiffness(self.ruler, table_IF)
+            scores["stilted"] = style.stiffness(self.ruler, table_IF)
         if self.textbooks is not None and self._gives_way():
-            way = drift.toward(self.ruler, self.textbooks, table_IF)
+            way = style.toward(self.ruler, self.textbooks, table_IF)
             scores["textbook"] = way if way is not None else np.zeros(len(table_IF))
         return scores
 

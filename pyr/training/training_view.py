@@ -136,7 +136,8 @@ def failures(course: Course) -> set[tuple[str, str]]:
 
 
 def _phases(course: Course) -> Iterator[Block]:
-    kinds = [kind for kind in dict.fromkeys(leg.stage for leg in course.legs) if kind in KINDS]
+    stages = dict.fromkeys(leg.stage for leg in course.legs)
+    kinds = [stage for stage in stages if stage in KINDS]
     said = "".join(f" {kind}: {KINDS[kind]}." for kind in kinds)
     yield Text(f"In the order of the recipe. A phase begins when the gate before it is open.{said}")
     columns = (

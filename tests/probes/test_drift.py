@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pyr.probes import drift
+from pyr.probes import style as drift
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -10,7 +10,7 @@ import pytest
 from factories_probes import GENERATION, Holding, records, run
 
 from pyr.probes import Subject
-from pyr.probes.lengths import Bounded, allowed, fit
+from pyr.probes.harness import Bounded, allowed, fit
 
 
 @pytest.mark.parametrize(
