@@ -41,6 +41,12 @@ def path(relative: str) -> Path:
     )
 
 
+def given_or_shipped(name: str) -> Path:
+    """The file or folder at this path; where there is none, the shipped one of that name."""
+    given = Path(name)
+    return given if given.exists() else path(name)
+
+
 def template(file: Path, filters: Mapping[str, Any]) -> jinja2.Template:
     """A page's template; every value in it is quoted, and one that is missing is an error.
 

@@ -24,21 +24,22 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.parse
 import urllib.request
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
 from pyr.errors import DataMissing
-from pyr.files import new_folder
+from pyr.files import new_folder, sha256
 
 FILE = "file:"
 """How a run names a source that is a file or folder, not a data set of the hub."""
 
-_TAIL_BYTES = 4 * 1024 * 1024
+_SETTLED_NS = 2_000_000_000
 
 Note = Callable[[str], None]
 
@@ -98,11 +99,10 @@ def locate(mirror: Path, dataset: str) -> Path | None:
 
 
 def fingerprint(folder: Path) -> str:
-    """Return a cheap sha256 of a data set's content, as hex; the same wherever it lies.
+    """Return a sha256 of all content of a data set, as hex; the same wherever it lies.
 
-    Covers each file's relative name, its size and its last 4 MiB: all of a README.md, and of a
-    large Parquet file the footer with the sizes and extremes of every column. Hidden files, such
-    as a download's own notes under ``.cache``, and compiled Python are no content.
+    Covers each file's relative name, its size and every byte of it. Hidden files, such as a
+    download's own notes under ``.cache``, and compiled Python are no content.
     """
     files: dict[str, Path] = {}
     for path in [folder] if folder.is_file() else folder.rglob("*"):
@@ -112,18 +112,41 @@ def fingerprint(folder: Path) -> str:
             files[name.as_posix()] = path
     digest = hashlib.sha256()
     for posix, path in sorted(files.items()):
-        size = path.stat().st_size
-        digest.update(f"{posix}\0{size}\0".encode())
-        with path.open("rb") as file:
-            file.seek(max(0, size - _TAIL_BYTES))
-            digest.update(hashlib.sha256(file.read()).digest())
+        stat = path.stat()
+        digest.update(f"{posix}\0{stat.st_size}\0".encode())
+        stamp = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        # Two writes may bear one time: of a file that is younger, the stamp tells nothing.
+        settled = time.time_ns() - stat.st_mtime_ns > _SETTLED_NS
+        read = _content_digest if settled else _content_digest.__wrapped__
+        digest.update(read(path, stamp))
     return digest.hexdigest()
+
+
+@functools.lru_cache(maxsize=4096)
+def _content_digest(path: Path, stamp: tuple[int, ...]) -> bytes:
+    """The sha256 of a file, read once a process; another stamp is another file.
+
+    MMLU's 57 tasks read one data set, which would be read 57 times.
+    """
+    return bytes.fromhex(sha256(path))
 
 
 def files_fingerprint(pattern: str) -> str:
     """Return `fingerprint` of all files and folders that the glob finds; "" if there are none."""
     found = sorted(map(Path, glob.glob(pattern, recursive=True)))
     return " ".join(fingerprint(each) for each in found)
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """Return the texts in a text, or in a list or dict of those, nested as it may be."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from texts_in(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from texts_in(each)
 
 
 def source_fingerprint(name: str, mirror: Path | None) -> str | None:

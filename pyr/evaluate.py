@@ -15,12 +15,12 @@ from typing import Any
 
 import pandas as pd
 
-from pyr import content, datasets, files
+from pyr import datasets, files
 from pyr.engines import EngineSettings
 from pyr.engines.model_reuse import ModelReuse
 from pyr.gate.sequential import Budget
 from pyr.hardware import processor
-from pyr.probes import Probe, Subject, make_probe, needs
+from pyr.probes import ItemsChanged, Probe, Reading, Subject, make_probe, needs
 from pyr.schema import Checkpoint, ProbeSpec, Run, Skipped, Suite
 from pyr.store import OpenRun, Results, Store
 from pyr.store.tables import aggregates_frame
@@ -74,10 +74,16 @@ def evaluate(
     probes = [make_probe(spec) for spec in _with_health_first(suite)]
     title = f"{checkpoint.name} under suite {suite.name}"
     with conditions.shown(f"{title}, {conditions.how}" if conditions.how else title) as shown:
-        new = _new_run(checkpoint, suite, store, conditions)
+        new = _new_run(checkpoint, suite, store, conditions, shown.say)
         with store.begin(new, on_wait=shown.say) as run:
             if not run.finished:
-                _measure(run, probes, suite, conditions, shown, bundles=store.root / "bundles")
+                bundles = store.root / "bundles"
+                try:
+                    _measure(run, probes, suite, conditions, shown, bundles=bundles)
+                except ItemsChanged as changed:
+                    shown.say(f"{changed.what}: everything is measured anew")
+                    run.discard()
+                    _measure(run, probes, suite, conditions, shown, bundles=bundles)
             return run.run
 
 
@@ -131,9 +137,11 @@ def _ask(run: OpenRun, probes: list[Probe], subject: Subject, found: _Found) -> 
             )
             continue
         for chunk in probe.run(replace(subject, earlier=run.records(probe.name))):
+            found.data |= chunk.data
+            # Before the first record: whoever goes on with this run must know what it is of.
+            run.note_data(found.data)
             run.append(probe.name, chunk.records)
             run.put_documents(chunk.documents)
-            found.data |= chunk.data
             found.skipped += chunk.skipped
             found.notes += chunk.notes
             found.sizes |= chunk.sizes
@@ -189,7 +197,13 @@ def _unsound(health: pd.DataFrame) -> str:
 # ------------------------------------------------------------------ identity of a run
 
 
-def _new_run(checkpoint: Checkpoint, suite: Suite, store: Store, conditions: Conditions) -> Run:
+def _new_run(
+    checkpoint: Checkpoint,
+    suite: Suite,
+    store: Store,
+    conditions: Conditions,
+    say: Callable[[str], None],
+) -> Run:
     """The run to begin or go on with; one whose data has changed since gets a new number."""
     digest = suite_digest(suite)
     engine = conditions.settings.label
@@ -197,8 +211,14 @@ def _new_run(checkpoint: Checkpoint, suite: Suite, store: Store, conditions: Con
     key = files.text_sha256(f"{checkpoint.digest}{digest}{engine}{plan}")[:10]
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{checkpoint.name}--{suite.name}--{key}")
     known = {run.id: run for run in store.runs()}
+    environment = _environment(suite, conditions)
     number = 1
-    while (earlier := known.get(_numbered(stem, number))) and not _reusable(earlier, conditions):
+    while earlier := known.get(_numbered(stem, number)):
+        changed = _changed(earlier, environment, conditions)
+        if not changed:
+            break
+        if not earlier.finished:
+            say(f"{earlier.id} was broken off under {changed}: it is measured anew")
         number += 1
     return Run(
         id=_numbered(stem, number),
@@ -206,7 +226,7 @@ def _new_run(checkpoint: Checkpoint, suite: Suite, store: Store, conditions: Con
         suite=suite.name,
         suite_digest=digest,
         engine=engine,
-        environment=_environment(suite, conditions),
+        environment=environment,
         started=_now(),
     )
 
@@ -215,52 +235,63 @@ def _numbered(stem: str, number: int) -> str:
     return stem if number == 1 else f"{stem}-{number}"
 
 
-def _reusable(run: Run, conditions: Conditions) -> bool:
-    """Unfinished; or finished, complete as far as asked, and its data is still what was read."""
+def _changed(run: Run, environment: Mapping[str, Any], conditions: Conditions) -> str:
+    """Why this run cannot be returned or gone on with, in words; empty if it can.
+
+    Its data is no longer what was read; it lacks what is here now; or it was broken off and would
+    go on under other conditions: one score is not made of answers from two sets of libraries.
+    """
+    for name, fingerprint in run.data.items():
+        if datasets.source_fingerprint(name, conditions.mirror) not in (fingerprint, None):
+            return f"other data ({name})"
     if not run.finished:
-        return True
+        return _other_conditions(run.environment, environment)
     lacking = any(skipped.missing for skipped in run.skipped) and not conditions.skip_missing
     if lacking and not any(skipped.unsound for skipped in run.skipped):
-        return False
-    return all(
-        datasets.source_fingerprint(name, conditions.mirror) in (fingerprint, None)
-        for name, fingerprint in run.data.items()
-    )
+        return "less data than is here now"
+    return ""
+
+
+def _other_conditions(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What decides scores and has changed since, in words; empty if nothing has."""
+    pairs = {key: (before.get(key), now[key]) for key in ("device", "dtype")}
+    for name, version in now["versions"].items():
+        pairs[name] = (before.get("versions", {}).get(name), version)
+    changed = [f"{name} {was} (now {new})" for name, (was, new) in pairs.items() if was != new]
+    return ", ".join(changed)
 
 
 def suite_digest(suite: Suite) -> str:
-    """sha256 of what is asked: the suite's content, our tasks and prompts, lm-eval's version.
+    """sha256 of what is asked: the suite's words, what its tasks are made of, lm-eval's version.
 
-    Name, description and the place of the data do not count.
+    Name, description, the places of files and what lies beside them do not count.
     """
     asked = suite.model_dump(mode="json", exclude={"name", "description", "datasets"})
     for probe in asked["probes"]:
-        _name_files_by_content(probe["options"])
-    folders = [content.path("evals/tasks"), content.path("evals/prompts")]
-    for spec in suite.probes:
-        folders += [Path(folder) for folder in spec.options.get("include_path", [])]
-        folders += _texts_named(spec)
+        for option in ("families", "files", "include_path"):
+            probe["options"].pop(option, None)
     ingredients = {
         "asked": asked,
-        "tasks": [datasets.fingerprint(folder) for folder in folders],
+        "reads": [_reads(spec) for spec in suite.probes],
         "lm_eval": importlib.metadata.version("lm_eval"),
     }
     return files.json_sha256(ingredients)
 
 
-def _texts_named(spec: ProbeSpec) -> list[Path]:
-    """The files and folders of texts that a probe's options name, by domain or alone."""
-    named = [spec.options.get(option) for option in ("texts", "references", "prompts")]
-    places = [each.values() if isinstance(each, dict) else [each] for each in named if each]
-    paths = [Path(str(place)) for group in places for place in group]
-    return [path for path in paths if path.exists()]
+def _reads(spec: ProbeSpec) -> list[str]:
+    """Digests of what a probe reads; of one that does not say, the files that its options name."""
+    probe = make_probe(spec)
+    if isinstance(probe, Reading):
+        return list(probe.reads())
+    texts = [each for option in spec.options.values() for each in datasets.texts_in(option)]
+    return [datasets.fingerprint(Path(text)) for text in texts if _is_place(text)]
 
 
-def _name_files_by_content(options: dict[str, Any]) -> None:
-    """A folder of `files` that a probe reads counts by what it holds, not by where it lies."""
-    folder = options.get("files")
-    if isinstance(folder, str) and Path(folder).is_dir():
-        options["files"] = datasets.fingerprint(Path(folder))
+def _is_place(text: str) -> bool:
+    try:
+        return text not in ("", ".", "/") and Path(text).exists()
+    except (OSError, ValueError):
+        return False
 
 
 def _environment(suite: Suite, conditions: Conditions) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import signal
 import subprocess
@@ -15,9 +16,9 @@ import pandas as pd
 import pytest
 
 from pyr.checkpoint import identify
-from pyr.errors import DataMissing
+from pyr.errors import DataMissing, StoreError
 from pyr.evaluate import Conditions, Shown, evaluate, suite_digest
-from pyr.probes import Chunk, Subject
+from pyr.probes import Chunk, Subject, harness
 from pyr.schema import ProbeSpec, Record, Run, Suite
 from pyr.store import Store
 
@@ -160,6 +161,87 @@ def test_another_content_of_a_file_that_a_task_reads_is_a_new_run(
     assert ids[0] == ids[1] != ids[2]
 
 
+def broken_off(checkpoint: Any, suite: Suite, store: Store, **conditions: Any) -> Run:
+    """A run of which only the first chunk is there."""
+    from pyr.store import OpenRun
+
+    def full(self: OpenRun, probe: str, records: Any) -> None:
+        if probe == "harness" and len(self.records("harness")):
+            raise StoreError("no space left on device")
+        whole(self, probe, records)
+
+    whole = OpenRun.append
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OpenRun, "append", full)
+        with pytest.raises(StoreError):
+            evaluate(checkpoint, suite, store, Conditions(**conditions))
+    [run] = [run for run in store.runs() if not run.finished]
+    return run
+
+
+FACTS = Suite(
+    name="facts",
+    probes=[ProbeSpec(probe="harness", options={"tasks": ["pyr_facts"], "limit": 70})],
+)
+
+
+def test_a_broken_off_run_is_not_finished_under_other_libraries(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, checkpoint = Store(tmp_path), identify(tiny_checkpoint)
+    first = broken_off(checkpoint, FACTS, store)
+    real = importlib.metadata.version
+
+    def later(name: str) -> str:
+        return "99" if name == "tokenizers" else real(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", later)
+    lines: list[str] = []
+    shown = lambda title: nullcontext(Shown(say=lines.append))  # noqa: E731
+    second = evaluate(checkpoint, FACTS, store, Conditions(shown=shown))
+    assert second.id == f"{first.id}-2"
+    assert len(store.results(second).records.query("metric == 'acc'")) == 70
+    [line] = [line for line in lines if "was broken off under" in line]
+    assert f"tokenizers {real('tokenizers')} (now 99)" in line
+
+
+def test_a_broken_off_run_is_not_finished_with_other_data(
+    tiny_checkpoint: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "items.jsonl"
+    file.write_text("\n".join(json.dumps({"q": f"Number {i}"}) for i in range(70)))
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks/own.yaml").write_text(
+        f"task: own\ndataset_path: json\ndataset_kwargs: {{data_files: {{test: {file}}}}}\n"
+        "test_split: test\noutput_type: multiple_choice\n"
+        "doc_to_text: q\ndoc_to_choice: ['a', 'b']\ndoc_to_target: 0\n"
+        "metric_list: [{metric: acc, aggregation: mean, higher_is_better: true}]\n"
+    )
+    options = {"tasks": ["own"], "include_path": [str(tmp_path / "tasks")]}
+    suite = Suite(name="own", probes=[ProbeSpec(probe="harness", options=options)])
+    store, checkpoint = Store(tmp_path / "results"), identify(tiny_checkpoint)
+    first = broken_off(checkpoint, suite, store)
+    assert f"file:{file}" in first.data
+    file.write_text(file.read_text().replace("Number", "Figure"))
+    second = evaluate(checkpoint, suite, store)
+    assert second.id != first.id
+    assert set(store.documents(second)["prompt"].str[:6]) == {"Figure"}
+
+
+def test_items_that_changed_unseen_are_all_measured_anew(
+    tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, checkpoint = Store(tmp_path), identify(tiny_checkpoint)
+    first = broken_off(checkpoint, FACTS, store)
+    monkeypatch.setattr(harness, "_doc_hash", lambda doc: "another")
+    asked: list[tuple[str, int]] = []
+    again = evaluate(checkpoint, FACTS, store, Conditions(shown=counting(asked)))
+    assert again.id == first.id
+    assert ("pyr_facts", 0) in asked
+    found = store.results(again).records.query("task == 'pyr_facts'")
+    assert set(found["doc_hash"]) == {"another"}
+
+
 SCRIPT = """
 import sys
 from contextlib import nullcontext
@@ -236,7 +318,6 @@ def test_the_environment_of_a_run_says_how_to_repeat_it(
 def test_a_full_disk_leaves_a_run_that_goes_on_later(
     tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pyr.errors import StoreError
     from pyr.store import OpenRun
 
     store, checkpoint = Store(tmp_path / "full"), identify(tiny_checkpoint)

@@ -74,6 +74,15 @@ def test_a_fingerprint_changes_with_one_letter_of_the_items(tmp_path):
     assert datasets.fingerprint(before / arc) != datasets.fingerprint(after / arc)
 
 
+def test_a_fingerprint_covers_every_byte_of_a_large_file(tmp_path):
+    file = tmp_path / "large"
+    file.write_bytes(b"a" * 9_000_000)
+    before = datasets.fingerprint(file)
+    with file.open("r+b") as stream:
+        stream.write(b"b")
+    assert datasets.fingerprint(file) != before
+
+
 def test_a_fingerprint_depends_on_content_alone(tmp_path, carrier):
     lay(tmp_path / "here", carrier)
     lay(tmp_path / "there", carrier)

@@ -8,16 +8,16 @@ evaluation loses at most one.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import pandas as pd
 
 from pyr.engines import EngineSettings, load_object
 from pyr.engines.model_reuse import ModelReuse
-from pyr.errors import ContentError, did_you_mean
+from pyr.errors import ContentError, MeasureError, did_you_mean
 from pyr.schema import Checkpoint, ProbeSpec, Record, Skipped
 from pyr.store import Document
 
@@ -102,6 +102,19 @@ class Probe(Protocol):
     def run(self, subject: Subject) -> Iterator[Chunk]:
         """Measure, yielding what was found as it is found."""
         ...
+
+
+@runtime_checkable
+class Reading(Protocol):
+    """A probe that can say beforehand what it reads."""
+
+    def reads(self) -> Iterable[str]:
+        """Digests of what decides what it asks, besides the suite's own words; in fixed order."""
+        ...
+
+
+class ItemsChanged(MeasureError):
+    """What an unfinished run has measured is not what would be asked now."""
 
 
 def make_probe(spec: ProbeSpec) -> Probe:

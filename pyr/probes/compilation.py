@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import importlib.metadata
 import json
 from collections import defaultdict
@@ -19,6 +20,7 @@ from pyr import datasets
 from pyr.errors import CheckpointError, ContentError
 from pyr.files import aside, text_sha256
 from pyr.probes import Subject, fixed_order
+from pyr.probes.task_files import opened, read_besides
 from pyr.probes.tasks import HarnessOptions, Place, TaskSpec, load, place, scorer
 from pyr.store.lm_eval_format import Form, task_forms
 
@@ -35,6 +37,8 @@ class Prepared:
     """Where its bundle is or goes; None if its data has no fingerprint."""
     items: Sequence[Item] | None
     """What the bundle holds; None if there is none yet."""
+    reads: Mapping[str, str]
+    """Fingerprints of the files that were read besides its definition and its data."""
 
 
 @dataclass
@@ -48,6 +52,8 @@ class Compiled:
     """Item numbers in the fixed random order; any prefix is a fair sample."""
     requests: Mapping[str, Sequence[Any]]
     """lm-eval Instances by item number."""
+    data: Mapping[str, str]
+    """Fingerprints of all that was read for it."""
     encoded: Mapping[int, tuple[Ids, Ids]]
     """Context and continuation ids by the id() of an Instance; empty if the engine encodes."""
     raw: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
@@ -68,22 +74,28 @@ class Compiler:
         Raises DataMissing, and ContentError for a metric that is no mean over items.
         """
         where = place(spec, self.subject.mirror)
-        bundle = self._bundle(spec, where)
-        items = read(bundle) if bundle else None
-        if items:
-            task = scorer(self.manager, spec, items[0].doc)
-        else:
+        file = self._bundle(spec, where)
+        bundle = read(file) if file else None
+        if bundle and bundle.items:
+            task = scorer(self.manager, spec, bundle.items[0].doc)
+            forms = task_forms(task, spec.name)
+            return Prepared(spec, where, task, forms, file, bundle.items, bundle.reads)
+        with opened() as noted:
             task = load(self.manager, spec, where)
-        return Prepared(spec, where, task, task_forms(task, spec.name), bundle, items or None)
+        reads = self._fingerprints(spec, noted)
+        return Prepared(spec, where, task, task_forms(task, spec.name), file, None, reads)
 
     def compile(self, prepared: Prepared) -> Compiled:
         """The requests of the items that this suite takes, built as lm-eval builds them."""
         spec, task = prepared.spec, prepared.task
-        items = prepared.items
+        items, reads = prepared.items, dict(prepared.reads)
         if items is None:
-            items = self._build(spec, task)
+            lm = self.subject.lm  # what it opens is no part of the task
+            with opened() as noted:
+                items = self._build(spec, task, lm)
+            reads |= self._fingerprints(spec, noted)
             if prepared.bundle:
-                write(prepared.bundle, items)
+                write(prepared.bundle, Bundle(items, reads))
         requests = {item.number: _instances(spec.name, item) for item in items}
         encoded = {
             id(instance): (asked.context_ids, asked.continuation_ids)
@@ -92,7 +104,21 @@ class Compiler:
             if len(asked.continuation_ids)
         }
         order = [item.number for item in items]
-        return Compiled(spec, task, prepared.forms, order, requests, encoded)
+        named = {f"{datasets.FILE}{name}": value for name, value in reads.items()}
+        data = {**prepared.place.fingerprints, **named}
+        return Compiled(spec, task, prepared.forms, order, requests, data, encoded)
+
+    def _fingerprints(self, spec: TaskSpec, noted: set[str]) -> dict[str, str]:
+        """Of the files opened meanwhile that count for the task and are not known yet."""
+        from datasets import config
+        from huggingface_hub.constants import HF_HOME
+
+        caches = [Path(HF_HOME), Path(config.HF_DATASETS_CACHE), self.subject.bundles]
+        ignored = [*caches, self.subject.mirror, Path(self.subject.checkpoint.path)]
+        ignored += [Path(found) for each in spec.files for found in glob.glob(each, recursive=True)]
+        known = spec.definition.every
+        names = read_besides(noted, known, [each for each in ignored if each is not None])
+        return {name: datasets.files_fingerprint(glob.escape(name)) for name in names}
 
     def _bundle(self, spec: TaskSpec, where: Place) -> Path | None:
         """The file named after everything that could change the requests."""
@@ -103,12 +129,12 @@ class Compiler:
         name = digest(
             {
                 "task": spec.name,
-                "files": datasets.fingerprint(spec.folder),
+                "files": spec.definition.digest(),
                 "overrides": spec.overrides,
                 "limit": spec.limit,
                 "data": where.fingerprints,
                 "options": self.options.model_dump(
-                    exclude={"tasks", "families", "limit", "swap_contexts"}
+                    exclude={"tasks", "families", "include_path", "limit", "swap_contexts"}
                 ),
                 "seed": self.subject.seed,
                 # A GGUF file is one whole: its tokenizer has no digest of its own.
@@ -117,7 +143,7 @@ class Compiler:
         )
         return self.subject.bundles / f"{name}.parquet"
 
-    def _build(self, spec: TaskSpec, task: Any) -> list[Item]:
+    def _build(self, spec: TaskSpec, task: Any, lm: Any) -> list[Item]:
         self._configure(task)
         total = len(task.eval_docs)
         if total == 0:
@@ -132,7 +158,6 @@ class Compiler:
         # Not imported at the top: it loads torch, and here the model is loaded already.
         from pyr.engines.fast.lm import FastLM
 
-        lm = self.subject.lm
         encode = lm.encode_pairs if isinstance(lm, FastLM) else None
         return compile_items([str(number) for number in order], instances, encode)
 
@@ -220,6 +245,18 @@ class Item:
     requests: tuple[Asked, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A compiled task, and what it was made of besides what its name covers."""
+
+    items: Sequence[Item]
+    reads: Mapping[str, str]
+    """Fingerprints by path of files that were opened while it was made."""
+
+
+_READS = b"pyr_reads"
+"""The key of a bundle's metadata that holds those."""
+
 _SCHEMA = pa.schema(
     [
         ("number", pa.string()),
@@ -269,17 +306,19 @@ def compile_items(
     return items
 
 
-def write(file: Path, items: Sequence[Item]) -> None:
+def write(file: Path, bundle: Bundle) -> None:
     """Keep a bundle; whoever reads it while it is written sees all of it or nothing.
 
     Documents that are not JSON (images, dates) are not kept: their tasks are built every time.
     """
     file.parent.mkdir(parents=True, exist_ok=True)
+    items = bundle.items
+    schema = _SCHEMA.with_metadata({_READS: json.dumps(bundle.reads)})
     try:
-        with aside(file) as path, pq.ParquetWriter(path, _SCHEMA, compression="zstd") as writer:
+        with aside(file) as path, pq.ParquetWriter(path, schema, compression="zstd") as writer:
             for start in range(0, len(items), _ITEMS_A_BATCH):
                 rows = [_row(item) for item in items[start : start + _ITEMS_A_BATCH]]
-                writer.write_table(pa.Table.from_pylist(rows, _SCHEMA))
+                writer.write_table(pa.Table.from_pylist(rows, schema))
     except TypeError:
         return
 
@@ -302,16 +341,24 @@ def _row(item: Item) -> dict[str, Any]:
     }
 
 
-def read(file: Path) -> list[Item] | None:
-    """The bundle in `file`; None if it is not there or cannot be read: it is only a cache."""
+def read(file: Path) -> Bundle | None:
+    """The bundle in `file`, as long as what it was made of is still the same.
+
+    None if it is not there or cannot be read: it is only a cache.
+    """
     try:
-        with pq.ParquetFile(file) as opened:
-            if not opened.schema_arrow.equals(_SCHEMA):
+        with pq.ParquetFile(file) as parquet:
+            if not parquet.schema_arrow.equals(_SCHEMA):
                 return None
-            batches = opened.iter_batches(_ITEMS_A_BATCH)
-            return [_item(row) for batch in batches for row in batch.to_pylist()]
-    except (OSError, pa.ArrowInvalid, ValueError):
+            reads = json.loads(parquet.schema_arrow.metadata[_READS])
+            batches = parquet.iter_batches(_ITEMS_A_BATCH)
+            items = [_item(row) for batch in batches for row in batch.to_pylist()]
+    except (OSError, pa.ArrowInvalid, ValueError, KeyError, TypeError):
         return None
+    for name, known in reads.items():
+        if datasets.files_fingerprint(glob.escape(name)) != known:
+            return None
+    return Bundle(items, reads)
 
 
 def _item(row: Mapping[str, Any]) -> Item:

@@ -18,7 +18,7 @@ from typing import Any, Protocol, runtime_checkable
 from pyr import content
 from pyr.errors import ContentError, DataMissing, MeasureError
 from pyr.files import text_sha256
-from pyr.probes import Chunk, Subject, skip_without_template
+from pyr.probes import Chunk, ItemsChanged, Subject, skip_without_template
 from pyr.probes.compilation import Compiled, Compiler, Prepared
 from pyr.probes.needs import Need, no_template, of_code, refuse
 from pyr.probes.tasks import HarnessOptions, TaskSpec, expand, lacking, task_manager
@@ -44,6 +44,11 @@ class Harness:
             return
         yield from lacking(expand(task_manager(self.options), self.options), mirror)
 
+    def reads(self) -> Iterator[str]:
+        """What every task is made of, as a digest a task."""
+        for spec in expand(task_manager(self.options), self.options):
+            yield f"{spec.name} {spec.definition.digest()}"
+
     def run(self, subject: Subject) -> Iterator[Chunk]:
         """What is missing; then of every task its documents and data, and 64 items at a time."""
         if self.options.apply_chat_template and not subject.checkpoint.chat:
@@ -62,14 +67,14 @@ class Harness:
                 if not subject.skip_missing:
                     raise
                 # An empty fingerprint: the run is out of date once the data has come.
-                data = {} if of_code(spec.folder) else dict.fromkeys(spec.sources, "")
+                data = {} if of_code(spec.definition) else dict.fromkeys(spec.sources, "")
                 reason = error.what.replace(f"the data of task '{spec.name}'", "its data")
                 yield Chunk(skipped=[Skipped(spec.name, reason, group=spec.group)], data=data)
         for each in prepared:
             compiled = compiler.compile(each)
             yield Chunk(
                 documents=list(_documents(compiled)),
-                data=each.place.fingerprints,
+                data=compiled.data,
                 notes=_fitted(subject.lm, compiled),
                 sizes={each.spec.name: len(compiled.order)},
             )
@@ -80,6 +85,7 @@ class Harness:
     def _score(self, compiled: Compiled, subject: Subject) -> Iterator[Chunk]:
         name = compiled.spec.name
         done = _done(name, subject)
+        _check_unchanged(compiled, subject)
         todo = [item for item in compiled.order if item not in done]
         asked = len(done)
         while asked < len(compiled.order):
@@ -114,7 +120,7 @@ class Harness:
 
 def _prepared(compiler: Compiler, spec: TaskSpec) -> Prepared:
     """The task with its data found. Raises DataMissing, also for a package that it imports."""
-    refuse(of_code(spec.folder))
+    refuse(of_code(spec.definition))
     return compiler.prepare(spec)
 
 
@@ -130,6 +136,17 @@ def _done(task: str, subject: Subject) -> set[str]:
     """The items that have been asked."""
     earlier = subject.earlier
     return set(earlier.loc[earlier["task"] == task, "item"])
+
+
+def _check_unchanged(compiled: Compiled, subject: Subject) -> None:
+    """Raise ItemsChanged unless what was asked before is what would be asked now."""
+    earlier, name = subject.earlier, compiled.spec.name
+    rows = earlier[earlier["task"] == name].drop_duplicates("item").to_dict("records")
+    for row in rows:
+        requests = compiled.requests.get(row["item"])
+        now = (_doc_hash(requests[0].doc), text_sha256(requests[0].args[0])) if requests else None
+        if now != (row["doc_hash"], row["prompt_hash"]):
+            raise ItemsChanged(f"task '{name}', item {row['item']} is not what it was before")
 
 
 def _enough(task: str, subject: Subject) -> bool:

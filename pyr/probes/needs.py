@@ -6,7 +6,6 @@ import ast
 import functools
 import importlib.util
 import json
-import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Protocol, runtime_checkable
 from pyr import content
 from pyr.errors import DataMissing
 from pyr.probes import fixed_order
+from pyr.probes.task_files import TaskFiles, installed, module_files, tree
 from pyr.schema import Checkpoint, Suite
 
 SENTENCE_DATA = "punkt_tab"
@@ -76,26 +76,28 @@ def refuse(needs: Sequence[Need]) -> None:
 # ------------------------------------------------------------------ what a task's code needs
 
 
-@functools.cache
-def of_code(folder: Path) -> tuple[Need, ...]:
-    """What the functions that the task files in `folder` name cannot do without.
+def of_code(definition: TaskFiles) -> tuple[Need, ...]:
+    """What the functions of a task cannot do without.
 
     Read, not run: an import of lm-eval's own may start a download.
     """
-    files = _code(folder)
-    modules = dict.fromkeys(name for file in files for name in _imported(file))
+    return _of_code(definition.code, definition.yaml[0].parent.name)
+
+
+@functools.cache
+def _of_code(code: tuple[Path, ...], folder: str) -> tuple[Need, ...]:
+    modules = dict.fromkeys(name for file in code for name in _lacking(file))
     needs = [
         Need(
-            f"package '{name}' is not installed: the tasks in {folder.name} import it",
+            f"package '{name}' is not installed: the tasks in {folder} import it",
             f"pip install {name.replace('_', '-')}",
         )
         for name in modules
-        if importlib.util.find_spec(name) is None
     ]
-    if any("punkt" in file.read_text(encoding="utf-8") for file in files) and not sentence_data():
+    if any("punkt" in file.read_text(encoding="utf-8") for file in code) and not sentence_data():
         needs.append(
             Need(
-                f"NLTK's sentence data ({SENTENCE_DATA}) is not here: the tasks in {folder.name} "
+                f"NLTK's sentence data ({SENTENCE_DATA}) is not here: the tasks in {folder} "
                 "count sentences and words by it",
                 f"pyr datasets punkt {sentence_data_folder()}",
             )
@@ -121,37 +123,14 @@ def sentence_data_folder() -> Path:
     return Path(sys.prefix) / "nltk_data"
 
 
-def _code(folder: Path) -> list[Path]:
-    """The Python files that the folder's task files name, and those of lm-eval that they import."""
-    named = {
-        folder / f"{module}.py"
-        for task in folder.glob("*.y*ml")
-        for module in re.findall(r"!function\s+(\w+)\.", task.read_text(encoding="utf-8"))
-    }
-    found: dict[Path, None] = {}
-    queue = sorted(path for path in named if path.is_file())
-    while queue:
-        file = queue.pop(0)
-        if file not in found:
-            found[file] = None
-            queue += _neighbours(file)
-    return list(found)
-
-
-def _neighbours(file: Path) -> Iterator[Path]:
-    """Files of the same folder that a file imports from, whatever name it calls them by."""
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        names = []
-        if isinstance(node, ast.ImportFrom):
-            names = [(node.module or "").rpartition(".")[2], *(each.name for each in node.names)]
-        elif isinstance(node, ast.Import):
-            names = [each.name.rpartition(".")[2] for each in node.names]
-        yield from (path for name in names if (path := file.with_name(f"{name}.py")).is_file())
-
-
-def _imported(file: Path) -> Iterator[str]:
-    """Top names of the modules that importing this file cannot do without."""
-    for node in _unconditional(ast.parse(file.read_text(encoding="utf-8")).body):
+def _lacking(file: Path) -> Iterator[str]:
+    """Top names of the modules that importing this file cannot do without, and that are nowhere."""
+    module = tree(file)
+    # Where code looks for modules itself, only running it tells what it finds.
+    attributes = (node for node in ast.walk(module) if isinstance(node, ast.Attribute))
+    if any(ast.unparse(node) == "sys.path" for node in attributes if node.attr == "path"):
+        return
+    for node in _unconditional(module.body):
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [each.name for each in node.names]
@@ -159,7 +138,8 @@ def _imported(file: Path) -> Iterator[str]:
             names = [node.module]
         for name in names:
             top = name.partition(".")[0]
-            if top not in sys.stdlib_module_names and not file.with_name(f"{top}.py").exists():
+            known = top in sys.stdlib_module_names or installed(top)
+            if not known and not module_files(file, top):
                 yield top
 
 

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from pyr import content
+from pyr import content, datasets
 from pyr.errors import ContentError, did_you_mean
 from pyr.files import text_sha256
 from pyr.probes import Chunk, Subject, skip_without_template, style
@@ -92,6 +92,12 @@ class Samples:
         self.name = name
         self.options = content.check(options, SamplesOptions, where=f"probe '{name}'")
 
+    def reads(self) -> Iterator[str]:
+        """The file of prompts; of every domain the reference texts."""
+        yield datasets.fingerprint(content.given_or_shipped(self.options.prompts))
+        for domain in self._prompts().domains.values():
+            yield datasets.fingerprint(content.given_or_shipped(domain.reference))
+
     def run(self, subject: Subject) -> Iterator[Chunk]:
         """One chunk: distances need all texts of a domain."""
         if not subject.earlier.empty:
@@ -115,8 +121,7 @@ class Samples:
 
     def _prompts(self) -> Prompts:
         """The prompt file, as far as the options ask for it."""
-        given = Path(self.options.prompts)
-        file = given if given.is_file() else content.path(self.options.prompts)
+        file = content.given_or_shipped(self.options.prompts)
         prompts = content.read(file, Prompts)
         known = prompts.domains
         for name in [*self.options.domains, *self.options.references]:
@@ -223,8 +228,7 @@ def features(form: Form, text: str, *, whole: bool = True) -> dict[str, float] |
 
 def reference_texts(domain: Domain) -> list[str]:
     """The texts that a domain is held against. Raises UsageError if they are not there."""
-    given = Path(domain.reference)
-    path = given if given.exists() else content.path(domain.reference)
+    path = content.given_or_shipped(domain.reference)
     texts = [document.text for document in listed.read_texts([path], Path())]
     if domain.form != "chat":
         return texts

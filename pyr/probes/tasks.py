@@ -20,6 +20,7 @@ from pyr import content, datasets
 from pyr.errors import ContentError, DataMissing, did_you_mean
 from pyr.probes import instructions
 from pyr.probes.needs import Need, of_code
+from pyr.probes.task_files import TaskFiles, task_files
 from pyr.schema import Strict
 
 
@@ -56,8 +57,13 @@ class TaskSpec:
     """The hub name of its data set; empty if the task brings its own items, or reads files."""
     files: Sequence[str]
     """Files, folders and addresses that it reads by ``dataset_path: json`` or another reader."""
-    folder: Path
-    """Where its YAML lies."""
+    definition: TaskFiles
+    """The files that it is made of."""
+
+    @property
+    def folder(self) -> Path:
+        """Where its YAML lies."""
+        return self.definition.yaml[0].parent
 
     @property
     def sources(self) -> list[str]:
@@ -118,8 +124,8 @@ def expand(manager: Any, options: HarnessOptions) -> list[TaskSpec]:
         for leaf, group, overrides in _leaves(manager, name, given):
             config = {**(manager.task_index[leaf].cfg or {}), **overrides}
             dataset, files = data_of(config)
-            folder = Path(manager.task_index[leaf].yaml_path).parent
-            specs.append(TaskSpec(leaf, group, overrides, limit, dataset, files, folder))
+            definition = task_files(Path(manager.task_index[leaf].yaml_path))
+            specs.append(TaskSpec(leaf, group, overrides, limit, dataset, files, definition))
     names = [spec.name for spec in specs]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -134,22 +140,14 @@ def data_of(config: Mapping[str, Any]) -> tuple[str, list[str]]:
     from datasets.packaged_modules import _PACKAGED_DATASETS_MODULES as READERS
 
     path = str(config.get("dataset_path") or "")
-    if path.startswith((".", "/")):
+    # As `datasets` does: what lies here under that name goes before the hub.
+    if path.startswith((".", "/")) or (path and path not in READERS and Path(path).exists()):
         return "", [path]
     if path not in READERS:
         return path, []
     given = config.get("dataset_kwargs") or {}
     named = [given.get("data_files"), given.get("data_dir")]
-    return "", [each for value in named for each in _flat(value)]
-
-
-def _flat(value: Any) -> Iterator[str]:
-    """The texts in a text, or in a list or dict of those."""
-    if isinstance(value, str):
-        yield value
-    elif value:
-        for each in value.values() if isinstance(value, Mapping) else value:
-            yield from _flat(each)
+    return "", list(datasets.texts_in(named))
 
 
 def _leaves(
@@ -240,10 +238,10 @@ def place(spec: TaskSpec, mirror_folder: Path | None) -> Place:
 
 
 def _fingerprints(spec: TaskSpec) -> dict[str, str]:
-    """Of the task's own folder and of the files that it reads; nothing if one is not local."""
+    """Of the task's own files and of the data that it reads; nothing if one is not local."""
     if any("://" in each for each in spec.files):
         return {}
-    found = {f"task:{spec.name}": datasets.fingerprint(spec.folder)}
+    found = {f"task:{spec.name}": spec.definition.digest()}
     for name, source in zip(spec.files, spec.sources, strict=True):
         found[source] = datasets.files_fingerprint(name)
         if not found[source]:
@@ -257,8 +255,7 @@ def _fingerprints(spec: TaskSpec) -> dict[str, str]:
 
 def lacking(specs: Sequence[TaskSpec], mirror_folder: Path | None) -> Iterator[Need]:
     """What these tasks need and this machine lacks, each package and data set once."""
-    for folder in dict.fromkeys(spec.folder for spec in specs):
-        yield from of_code(folder)
+    yield from dict.fromkeys(need for spec in specs for need in of_code(spec.definition))
     for spec in {(spec.dataset, *spec.files): spec for spec in reversed(specs)}.values():
         try:
             place(spec, mirror_folder)

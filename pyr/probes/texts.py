@@ -15,7 +15,7 @@ from pydantic import Field
 
 from pyr import content
 from pyr.errors import ContentError, MeasureError
-from pyr.files import text_sha256
+from pyr.files import json_sha256, text_sha256
 from pyr.probes import Chunk, Subject, fixed_order
 from pyr.schema import Record, Strict
 from pyr.store import Document
@@ -44,6 +44,11 @@ class Texts:
         self.name = name
         self.options = content.check(options, TextsOptions, where=f"probe '{name}'")
 
+    def reads(self) -> Iterator[str]:
+        """Of every domain the texts."""
+        for name in self.options.texts:
+            yield json_sha256(self._texts(name))
+
     def run(self, subject: Subject) -> Iterator[Chunk]:
         """All texts are read first; then 64 documents at a time are scored."""
         domains = {name: self._read(name, subject.seed) for name in self.options.texts}
@@ -64,14 +69,17 @@ class Texts:
 
     def _read(self, name: str, seed: int) -> list[tuple[str, str]]:
         """The documents of a domain with their numbers, in the fixed random order."""
-        given = Path(self.options.texts[name])
-        path = given if given.exists() else content.path(self.options.texts[name])
-        found = [each.text for each in listed.read_texts([path], Path(self.options.data))]
+        found = self._texts(name)
         texts = [(str(number), text) for number, text in enumerate(found) if text.strip()]
         if not texts:
-            raise ContentError(f"the texts of '{name}' are empty.", where=str(path))
+            where = str(content.given_or_shipped(self.options.texts[name]))
+            raise ContentError(f"the texts of '{name}' are empty.", where=where)
         order = fixed_order(seed, name, len(texts))
         return [texts[number] for number in order[: self.options.limit]]
+
+    def _texts(self, name: str) -> list[str]:
+        path = content.given_or_shipped(self.options.texts[name])
+        return [each.text for each in listed.read_texts([path], Path(self.options.data))]
 
 
 def _score(task: str, documents: Sequence[tuple[str, str]], lm: Any) -> Chunk:

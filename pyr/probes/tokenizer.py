@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from pyr import content
+from pyr import content, datasets
 from pyr.data.filters import Document, read_shipped_passages
 from pyr.data.source import read_file
 from pyr.errors import ContentError
+from pyr.files import json_sha256
 from pyr.probes import Chunk, Subject
 from pyr.schema import Record, Strict
 from pyr.tokenization import listed, measure
@@ -32,6 +33,12 @@ class Tokenizer:
     def __init__(self, options: dict[str, Any], *, name: str) -> None:
         self.name = name
         self.options = content.check(options, TokenizerOptions, where=f"probe '{name}'")
+
+    def reads(self) -> Iterator[str]:
+        """The list of reference tokenizers, and the texts."""
+        yield datasets.fingerprint(content.given_or_shipped(self.options.references))
+        for document in _documents(self.options.texts):
+            yield json_sha256([document.domain, document.text])
 
     def run(self, subject: Subject) -> Iterator[Chunk]:
         """One chunk with every document under every tokenizer."""

@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import Field
 
 from pyr import content
-from pyr.files import text_sha256
+from pyr.files import sha256, text_sha256
 from pyr.probes import Chunk, Subject, fixed_order, skip_without_template
 from pyr.probes.instructions import followed
 from pyr.probes.needs import Need, no_template
@@ -48,6 +48,10 @@ class Turns:
         if checkpoint and not checkpoint.chat:
             yield no_template(self.name)
 
+    def reads(self) -> Iterator[str]:
+        """The file of dialogues."""
+        yield sha256(content.given_or_shipped(self.options.file))
+
     def run(self, subject: Subject) -> Iterator[Chunk]:
         """One chunk a turn, for all dialogues at once."""
         if not subject.checkpoint.chat:
@@ -74,8 +78,8 @@ class Turns:
 
     def _chosen(self, seed: int) -> list[dict[str, Any]]:
         """The dialogues to hold: of every skill in turn, so that any number is a fair sample."""
-        shipped = content.path(self.options.file) if not Path(self.options.file).is_file() else None
-        lines = (shipped or Path(self.options.file)).read_text(encoding="utf-8").splitlines()
+        file = content.given_or_shipped(self.options.file)
+        lines = file.read_text(encoding="utf-8").splitlines()
         by_skill = defaultdict(list)
         for line in lines:
             dialogue = json.loads(line)

@@ -154,7 +154,7 @@ def _opened(folder: Path, run: Run) -> Run:
         _refuse_another(run, found, folder)
         if found.finished:
             return found
-        run = dataclasses.replace(run, started=found.started)
+        run = dataclasses.replace(run, started=found.started, data=found.data)
     run = dataclasses.replace(run, finished="")
     writer.write_manifest(folder, Manifest(run))
     return run

@@ -101,6 +101,12 @@ class OpenRun:
                 new.append(document)
         self._append(DOCUMENTS, Document, new)
 
+    def note_data(self, data: Mapping[str, str]) -> None:
+        """Keep the fingerprints of what is read, so that they outlast a kill."""
+        if not data.items() <= self.run.data.items():
+            self.run = dataclasses.replace(self.run, data={**self.run.data, **data})
+            write_manifest(self._folder, Manifest(self.run))
+
     def put_aggregates(self, aggregates: Sequence[Aggregate]) -> None:
         """Keep published scores that come without items."""
         self._append(AGGREGATES, Aggregate, aggregates)

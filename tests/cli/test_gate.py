@@ -25,7 +25,10 @@ def options(**given) -> argparse.Namespace:
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
-    (tmp_path / "suite.yaml").write_text("probes: [{probe: harness, limit: 100, tasks: [quiz]}]")
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks/quiz.yaml").write_text("task: quiz\ndataset_path: json\n")
+    probe = f"{{probe: harness, limit: 100, tasks: [quiz], include_path: [{tmp_path}/tasks]}}"
+    (tmp_path / "suite.yaml").write_text(f"probes: [{probe}]")
     (tmp_path / "fine.yaml").write_text("keeps: {measure: quiz/acc, not_worse_by: 0.2}")
     (tmp_path / "fussy.yaml").write_text("keeps: {measure: quiz/acc, not_worse_by: 0.01}")
     (tmp_path / "other.yaml").write_text("keeps: {measure: quiz/bpb, not_worse_by: 0.01}")

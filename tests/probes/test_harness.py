@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 from factories_probes import GENERATION, QUESTIONS, TASK, records, run, score
 
 from pyr.errors import ContentError, DataMissing
-from pyr.probes import Subject
+from pyr.probes import ItemsChanged, Subject
 from pyr.probes.harness import Harness
 
 
@@ -103,11 +103,23 @@ def test_items_of_an_earlier_attempt_are_not_asked_again(
     options = {"include_path": [str(sums[1])], "tasks": ["sums"]}
     whole = records(run(options, in_mirror))
     first = [r for r in whole if int(r.item) < 7]
-    earlier = pd.DataFrame({"task": [r.task for r in first], "item": [r.item for r in first]})
+    earlier = pd.DataFrame(map(asdict, first))
     rest = records(run(options, replace(in_mirror, earlier=earlier)))
     assert sorted((r.metric, r.item) for r in first + rest) == sorted(
         (r.metric, r.item) for r in whole
     )
+
+
+@pytest.mark.parametrize("column", ["doc_hash", "prompt_hash"])
+def test_items_that_are_no_longer_what_they_were_are_not_joined_to_others(
+    sums: tuple[Path, Path], in_mirror: Subject, column: str
+) -> None:
+    options = {"include_path": [str(sums[1])], "tasks": ["sums"]}
+    first = [r for r in records(run(options, in_mirror)) if int(r.item) < 7]
+    earlier = pd.DataFrame(map(asdict, first))
+    earlier.loc[0, column] = "another"
+    with pytest.raises(ItemsChanged, match=f"item {first[0].item} is not what it was"):
+        run(options, replace(in_mirror, earlier=earlier))
 
 
 def test_documents_hold_what_was_asked(sums: tuple[Path, Path], in_mirror: Subject) -> None:

@@ -14,6 +14,7 @@ from pyr.errors import DataMissing
 from pyr.probes import Subject, needs
 from pyr.probes.harness import Harness
 from pyr.probes.needs import Need
+from pyr.probes.task_files import task_files
 from pyr.probes.tasks import data_of
 
 
@@ -24,7 +25,8 @@ def folder_with(tmp_path: Path, **files: str) -> Path:
 
 
 def missing(folder: Path) -> list[str]:
-    return [need.what.split("'")[1] for need in needs.of_code(folder)]
+    definition = task_files(folder / "x.yaml")
+    return [need.what.split("'")[1] for need in needs.of_code(definition)]
 
 
 TASK = "task: x\nprocess_results: !function utils.grade\n"
@@ -52,6 +54,26 @@ def test_packages_that_a_tasks_functions_cannot_do_without(
     assert missing(folder_with(tmp_path, **files)) == lacks
 
 
+@pytest.mark.parametrize("place", ["shared.py", "shared/__init__.py", "tasks/lib/shared.py"])
+def test_a_module_beside_above_or_below_is_no_missing_package(tmp_path: Path, place: str) -> None:
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    (tmp_path / place).write_text("")
+    folder_with(tmp_path / "tasks", x_yaml=TASK, utils_py="import shared\n")
+    assert missing(tmp_path / "tasks") == []
+
+
+def test_code_that_looks_for_modules_itself_is_run_to_see_what_it_finds(tmp_path: Path) -> None:
+    code = "import sys\nsys.path.insert(0, somewhere)\nimport no_such_module\n"
+    assert missing(folder_with(tmp_path, x_yaml=TASK, utils_py=code)) == []
+
+
+def test_what_another_task_of_the_folder_lacks_does_not_matter(tmp_path: Path) -> None:
+    files = {"y_yaml": "task: y\nprocess_results: !function other.grade\n"}
+    lacking = folder_with(tmp_path, x_yaml=TASK, utils_py="", other_py="import no_such\n", **files)
+    assert missing(lacking) == []
+
+
 def test_code_that_no_task_names_does_not_matter(tmp_path: Path) -> None:
     files = {"x_yaml": TASK, "utils_py": "", "generate_py": "import no_such_module\n"}
     assert missing(folder_with(tmp_path, **files)) == []
@@ -61,9 +83,9 @@ def test_ifevals_sentence_data_is_asked_for_where_it_is_not(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("nltk.data.path", [str(tmp_path)])
-    needs.of_code.cache_clear()
+    needs._of_code.cache_clear()
     found = list(Harness({"families": ["ifeval"], "tasks": ["ifeval"]}, name="x").needs(None, None))
-    needs.of_code.cache_clear()
+    needs._of_code.cache_clear()
     assert "punkt_tab" in found[0].what
     assert found[0].remedy.startswith("pyr datasets punkt ")
 

@@ -14,6 +14,7 @@ import importlib.util
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -84,6 +85,11 @@ class Tools:
             yield Need(f"{missing.what} ({missing.where})", _name_files(self.name))
         if self.options.constrained and importlib.util.find_spec("xgrammar") is None:
             yield Need("xgrammar is not installed", "pip install 'pyr-lm[grammar]'")
+
+    def reads(self) -> Iterator[str]:
+        """The items' folder, where it is."""
+        with suppress(DataMissing):
+            yield datasets.fingerprint(self._folder())
 
     def run(self, subject: Subject) -> Iterator[Chunk]:
         """Of every category its documents, then its records."""
