@@ -206,7 +206,7 @@ def _new_run(
 ) -> Run:
     """The run to begin or go on with; one whose data has changed since gets a new number."""
     digest = suite_digest(suite)
-    engine = conditions.settings.label
+    engine = conditions.settings.label(checkpoint)
     plan = conditions.budget.label if conditions.budget else ""
     key = files.text_sha256(f"{checkpoint.digest}{digest}{engine}{plan}")[:10]
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{checkpoint.name}--{suite.name}--{key}")

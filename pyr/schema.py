@@ -53,16 +53,18 @@ class Checkpoint:
     path: str
     name: str
     digest: str
-    """sha256 over weights, config, tokenizer and chat template."""
+    """sha256 over all that is loaded: weights, config, tokenizer, template, adapter, own code."""
     format: Literal["safetensors", "gguf", "pickle", "imported"]
     digests: Mapping[str, str] = field(default_factory=dict)
-    """sha256 by part: weights, config, tokenizer, template."""
+    """sha256 by part: weights, config, tokenizer, template; adapter and code where there are."""
     phase: str = ""
     step: int | None = None
     tokens: int | None = None
     """Training tokens seen."""
     chat: bool = False
     """True if the tokenizer brings a chat template."""
+    base: str = ""
+    """Of an adapter, the folder of the model that it is laid over; `path` is the adapter's own."""
 
     def reached(self, axis: Axis) -> int | None:
         """How far training had come: tokens seen, or the step; None where that is not known."""

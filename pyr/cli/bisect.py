@@ -86,7 +86,7 @@ def _way(options: argparse.Namespace, rule: Rule, store: Store) -> list[_Stop]:
     )
 
     suite, digest = settled.suite, suite_digest(settled.suite)
-    engine = settled.engine.resolved().label
+    settings = settled.engine.resolved()
 
     @cache
     def known(folder: Path) -> Checkpoint:
@@ -103,7 +103,8 @@ def _way(options: argparse.Namespace, rule: Rule, store: Store) -> list[_Stop]:
         return evaluate(known(folder), needed, store, conditions)
 
     def runs(folder: Path) -> tuple[Run, Run]:
-        stored = store.find(known(folder).digest, digest, engine)
+        found = known(folder)
+        stored = store.find(found.digest, digest, settings.label(found))
         return (stored, whole()) if stored else (part(folder), part(good))
 
     return [_Stop(each.name, partial(runs, each)) for each in _folders(good, bad)]

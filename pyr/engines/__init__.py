@@ -48,10 +48,13 @@ class EngineSettings:
             raise UsageError(f"unknown dtype '{dtype}'.", remedy="use float32, bfloat16 or float16")
         return EngineSettings(self.engine, device, dtype, self.batch_size, self.trust_remote_code)
 
-    @property
-    def label(self) -> str:
-        """What tells two runs of the same checkpoint apart, as ``fast-cpu-float32``."""
-        return f"{self.engine}-{self.device}-{self.dtype}"
+    def label(self, checkpoint: Checkpoint) -> str:
+        """What tells two runs of the same checkpoint apart, as ``fast-cpu-float32``.
+
+        A checkpoint that brings code of its own is another model with it than without.
+        """
+        own = "-own-code" if self.trust_remote_code and "code" in checkpoint.digests else ""
+        return f"{self.engine}-{self.device}-{self.dtype}{own}"
 
 
 def open_model(checkpoint: Checkpoint, settings: EngineSettings) -> LM:

@@ -9,14 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pyr.checkpoint import weight_files
+from pyr.checkpoint.weights import weight_files
 from pyr.engines import EngineSettings, open_model
 from pyr.schema import Checkpoint
 
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
 
-_SAME_KIND = ("config", "tokenizer", "template")
+_SAME_KIND = ("config", "tokenizer", "template", "adapter", "code")
 
 
 class ModelReuse:
@@ -37,7 +37,7 @@ class ModelReuse:
         if self._lm is not None and same_kind and checkpoint == self._opened:
             return self._lm
         self._opened = None
-        swappable = same_kind and checkpoint.format == "safetensors"
+        swappable = same_kind and checkpoint.format == "safetensors" and not checkpoint.base
         if self._lm is None or not swappable or not _swap(self._lm, Path(checkpoint.path)):
             # Dropped first: two models need not fit beside each other.
             self._lm = None
@@ -57,22 +57,27 @@ def _swap(lm: Any, folder: Path) -> bool:
     """Copy the folder's tensors over those of `lm.model`; False if they are not the same set.
 
     Nothing is changed unless every name and shape fits. An engine that does not hold the
-    transformers model is opened anew.
+    transformers model is opened anew, and so is one whose files did not hold it as it is.
     """
     import torch
-    from lm_eval.models.huggingface import HFLM
     from safetensors import safe_open
 
-    if not isinstance(lm, HFLM):
+    from pyr.engines.hflm import ReferenceLM
+
+    if not isinstance(lm, ReferenceLM) or not lm.loaded.plain:
         return False
     present = lm.model.state_dict()
     files: list[Any] = [safe_open(file, framework="pt") for file in weight_files(folder)[0]]
     shapes = {name: file.get_slice(name).get_shape() for file in files for name in file.keys()}
-    written = {present[name].data_ptr() for name in shapes if name in present}
-    fits = all(name in present and list(present[name].shape) == shapes[name] for name in shapes)
+    if any(name not in present for name in shapes):
+        return False
+    written = {present[name].data_ptr() for name in shapes}
+    # Two names of the file for one tensor of the model: the loader says whether they differ.
+    twice = len(written) < len(shapes)
+    fits = all(list(present[name].shape) == shape for name, shape in shapes.items())
     # A tied tensor has two names in the model and one in the file.
     whole = all(tensor.data_ptr() in written for tensor in present.values())
-    if not (fits and whole):
+    if twice or not (fits and whole):
         return False
     with torch.no_grad():
         for file in files:

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from pyr import content
-from pyr.checkpoint import weight_files
 from pyr.data import chat_formats
 from pyr.data.filters import read_shipped_passages
+from pyr.engines import tensors
 from pyr.errors import CheckpointError
 from pyr.probes import Chunk, Subject, resumption
 from pyr.schema import HEALTH, Direction, Record, Strict
@@ -53,8 +53,13 @@ class Health:
         if not subject.earlier.empty:
             return
         subject.progress(self.name, 0, 2)
-        finite = list(_finite(subject))
-        checks = [*finite, *_tied(subject), *_round_trip(subject.lm.tokenizer), *_template(subject)]
+        weights = list(_weights(subject))
+        checks = [
+            *weights,
+            *_places(subject),
+            *_round_trip(subject.lm.tokenizer),
+            *_template(subject),
+        ]
         if subject.checkpoint.chat:
             checks += _generation_prompt(subject.lm.tokenizer)
         folder = Path(subject.checkpoint.path)
@@ -65,7 +70,7 @@ class Health:
         # A model that knows no step was handed on, not saved on the way.
         expected = subject.checkpoint.step is not None and not resumable
         notes = [_NOT_RESUMABLE] if expected else []
-        sound = all(record.value for record in finite)
+        sound = all(record.value for record in weights if record.metric == "finite")
         inside = list(_condition(subject)) if sound and _opened(subject.lm) else []
         yield Chunk(records=[*checks, *inside], notes=notes)
         subject.progress(self.name, 2, 2)
@@ -81,44 +86,58 @@ def _opened(lm: Any) -> bool:
 # ------------------------------------------------------------------ weights
 
 
-def _finite(subject: Subject) -> Iterator[Record]:
+def _weights(subject: Subject) -> Iterator[Record]:
+    """Every tensor holds numbers, and every matrix more than one of them.
+
+    A vector may be constant: that is how norms and biases begin. Zeros in one layer's norm alone
+    cut that layer off.
+    """
+    norms: dict[str, dict[str, bool]] = {}
     for name, tensor in _tensors(subject):
         if not tensor.is_floating_point():
             continue
-        wrong = int((~tensor.isfinite()).sum())
+        # Half of the operations are not written for the eight-bit types.
+        values = tensor.float() if tensor.element_size() == 1 else tensor
+        wrong = int((~values.isfinite()).sum())
         fault = f"{wrong} of {tensor.numel()} values are not finite" if wrong else ""
         yield _check("finite", name, fault)
+        if sum(size > 1 for size in tensor.shape) > 1 and not wrong:
+            low, high = values.aminmax()
+            fault = f"all its values are {float(low):g}" if low == high else ""
+            yield _check("constant", name, fault)
+        elif tensor.ndim == 1 and name.endswith(".weight"):
+            norms.setdefault(tensors.kind(name), {})[name] = not values.any()
+    for layers in norms.values():
+        cut_off = [name for name, zero in layers.items() if zero]
+        for name in cut_off if len(cut_off) < len(layers) else ():
+            yield _check("constant", name, "all its values are 0")
 
 
 def _tensors(subject: Subject) -> Iterator[tuple[str, Any]]:
     """Every tensor of the checkpoint by name: from the files where they can be read one by one."""
-    folder = Path(subject.checkpoint.path)
-    if subject.checkpoint.format != "safetensors":
-        yield from subject.lm.model.named_parameters()
-        return
-    from safetensors import safe_open
-
-    for file in weight_files(folder)[0]:
-        with safe_open(file, framework="pt") as tensors:
-            for name in sorted(tensors.keys()):
-                yield name, tensors.get_tensor(name)
+    if subject.checkpoint.format == "safetensors":
+        return tensors.read(subject.checkpoint)
+    named: Iterator[tuple[str, Any]] = subject.lm.model.named_parameters()
+    return named
 
 
-def _tied(subject: Subject) -> Iterator[Record]:
-    """Where a config ties the output head to the embedding, a file that holds both holds one.
+def _places(subject: Subject) -> Iterator[Record]:
+    """Whether the model that is scored is the one in the files: what was left out, what differs.
 
     Said of every model, so that one whose weights were untied compares with the one before.
     """
-    if not _opened(subject.lm):
+    from pyr.engines.hflm import ReferenceLM
+
+    lm: Any = subject.lm
+    if not isinstance(lm, ReferenceLM):
         return
-    tied = subject.lm.model.config.get_text_config().tie_word_embeddings
-    fault = ""
-    if tied and subject.checkpoint.format == "safetensors":
-        ends = ("lm_head.weight", "embed_tokens.weight")
-        held = [tensor for name, tensor in _tensors(subject) if name.endswith(ends)]
-        if len(held) == 2 and not held[0].equal(held[1]):
-            fault = "the config ties them, and the file holds two that differ"
+    untied = ", ".join(lm.loaded.untied)
+    fault = f"the config ties them, and the file holds two that differ: {untied}" if untied else ""
     yield _check("tied_weights", "output head and embedding", fault)
+    for name in lm.loaded.unused:
+        yield _check("unused_weights", name, "the config's model has no place for it")
+    if not lm.loaded.unused:
+        yield _check("unused_weights", "tensors of the decoder", "")
 
 
 # ------------------------------------------------------------------ tokenizer and template
@@ -184,6 +203,10 @@ def _condition(subject: Subject) -> Iterator[Record]:
     lm: Any = subject.lm
     names, texts = _fixed_texts(lm)
     glimpses, fired = firing(lm.model, texts)
+    # Zeros before the head, or in it: every token gets the same probability after any text.
+    mute = all(seen.logit_scale == 0 for seen in glimpses)
+    fault = "every token gets the same logit, whatever the text" if mute else ""
+    yield _check("logits", "fixed texts", fault)
     for name, seen in zip(names, glimpses, strict=True):
         tokens = float(seen.tokens)
         yield _inside("loss", name, seen.loss, weight=tokens, unit="nats/token")
@@ -274,7 +297,13 @@ def _inside(
 # Shapes: L positions, D width, V vocabulary, N neurons of a layer.
 
 
-_RECTIFIED = ("relu", "relu2")
+def _rectified() -> tuple[type[Any], ...]:
+    """The activations that are zero below zero: ReLU and ReLU squared, as modules."""
+    from torch import nn
+    from transformers.activations import ReLUSquaredActivation
+
+    squared: type[Any] = ReLUSquaredActivation
+    return (nn.ReLU, squared)
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,12 +387,9 @@ def firing(model: Any, texts: Sequence[Any]) -> tuple[list[Glimpse], Firing]:
     """The model on every text, and which neurons fired on any; ReLU and ReLU^2 alone can die."""
     seen = Firing()
     hooks = []
-    if model.config.get_text_config().hidden_act in _RECTIFIED:
-        hooks = [
-            module.register_forward_hook(seen.watch(name))
-            for name, module in model.named_modules()
-            if name.rpartition(".")[2] == "act_fn"
-        ]
+    for name, module in model.named_modules():
+        if isinstance(module, _rectified()):
+            hooks.append(module.register_forward_hook(seen.watch(name)))
     try:
         return [look(model, ids_1L) for ids_1L in texts], seen
     finally:

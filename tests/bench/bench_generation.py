@@ -100,11 +100,12 @@ def run(options: Any) -> None:
     from pyr.checkpoint import identify
     from pyr.engines import EngineSettings
     from pyr.engines.fast.generate import generate_until
-    from pyr.engines.reference import load_model
+    from pyr.engines.loading import load_model
     from pyr.hardware import keep_freed_memory
 
     settings = EngineSettings(device="cpu", dtype="float32")
-    model, tokenizer = load_model(identify(options.checkpoint), settings)
+    loaded = load_model(identify(options.checkpoint), settings)
+    model, tokenizer = loaded.model, loaded.tokenizer
     print(
         f"{options.checkpoint.name}, {torch.get_num_threads()} thread(s):\n\n{HEADER}", flush=True
     )

@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from tasks_asked import Entry, asked_tasks, open_both, stock
 
 from pyr.engines.fast.lm import FastLM
+from pyr.engines.loading import Loaded
 from pyr.hardware import keep_freed_memory
 
 DEFAULT_TASKS = "mmlu_anatomy:8:5,hellaswag:6:0"
@@ -55,7 +56,7 @@ def one(engine: str, options: argparse.Namespace) -> None:
     before = held()
     asked.score(lm)
     # A new engine: nothing is kept from the first time.
-    again = FastLM(model, fast.tokenizer) if lm is fast else lm
+    again = FastLM(Loaded(model, fast.tokenizer)) if lm is fast else lm
     start = resource.getrusage(resource.RUSAGE_SELF)
     asked.score(again)
     end = resource.getrusage(resource.RUSAGE_SELF)

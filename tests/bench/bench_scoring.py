@@ -31,6 +31,7 @@ from tasks_asked import Asked, Entry, asked_tasks, open_both, return_freed_memor
 from pyr.engines.fast.lm import FastLM
 from pyr.engines.fast.plan import Budget, arrange
 from pyr.engines.fast.score import Shape, Work
+from pyr.engines.loading import Loaded
 from pyr.errors import DataMissing
 from pyr.hardware import keep_freed_memory
 
@@ -104,7 +105,7 @@ def measure(asked: Asked, model: Any, tokenizer: Any, options: argparse.Namespac
     for turn in range(options.repetitions):
         keep_freed_memory()
         # A new engine each time: nothing is kept from the turn before.
-        fast = FastLM(model, tokenizer, budget=budget)
+        fast = FastLM(Loaded(model, tokenizer), budget=budget)
         fast_seconds.append(clock(lambda fast=fast: asked.score(fast)))
         peaks.append(matrix_peak(model))
         products.append(products_rate(model))
@@ -225,9 +226,9 @@ def profile(asked: Asked, fast: FastLM) -> str:
     import torch
 
     keep_freed_memory()
-    asked.score(FastLM(fast.model, fast.tokenizer))
+    asked.score(FastLM(Loaded(fast.model, fast.tokenizer)))
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as found:
-        asked.score(FastLM(fast.model, fast.tokenizer))
+        asked.score(FastLM(Loaded(fast.model, fast.tokenizer)))
     return str(found.key_averages().table(sort_by="self_cpu_time_total", row_limit=24))
 
 

@@ -183,9 +183,10 @@ def with_budgets(fast: Any, model: Any, budgets: Sequence[int]) -> list[Any]:
     """The fast engine by packs of so many tokens; the given one where none are named."""
     from pyr.engines.fast.lm import FastLM
     from pyr.engines.fast.plan import Budget
+    from pyr.engines.loading import Loaded
 
     made = [
-        FastLM(model, fast.tokenizer, budget=Budget(tokens=tokens, scored=tokens))
+        FastLM(Loaded(model, fast.tokenizer), budget=Budget(tokens=tokens, scored=tokens))
         for tokens in budgets
     ]
     return made or [fast]

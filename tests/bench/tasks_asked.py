@@ -187,14 +187,15 @@ def open_both(
     from pyr.checkpoint import identify
     from pyr.engines import EngineSettings
     from pyr.engines.fast.lm import FastLM
-    from pyr.engines.reference import load_model
+    from pyr.engines.loading import Loaded, load_model
 
     torch.set_num_threads(threads)
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    model, tokenizer = load_model(identify(path), EngineSettings(device="cpu", dtype="float32"))
+    loaded = load_model(identify(path), EngineSettings(device="cpu", dtype="float32"))
+    model, tokenizer = loaded.model, loaded.tokenizer
     if kind:
         model = random_model(kind, tokenizer)
-    return FastLM(model, tokenizer), stock(model, tokenizer, batch_size, False), model
+    return FastLM(Loaded(model, tokenizer)), stock(model, tokenizer, batch_size, False), model
 
 
 def stock(model: Any, tokenizer: Any, batch_size: int, logits_cache: bool) -> Any:

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file, save_file
 
 from pyr.checkpoint import identify
 from pyr.engines import EngineSettings
@@ -119,3 +121,56 @@ def test_untied_weights_have_their_check_too(subject: Subject, checkpoint_copy: 
     found = examine(subject, checkpoint_copy).records
     checks = [each for each in found if each.metric == "tied_weights"]
     assert [each.value for each in checks] == [1]
+
+
+# ------------------------------------------------------------------ weights
+
+
+def with_tensors(folder: Path, changes: dict[str, torch.Tensor]) -> None:
+    file = folder / "model.safetensors"
+    save_file({**load_file(file), **changes}, file, metadata={"format": "pt"})
+
+
+UP = "model.layers.1.mlp.up_proj.weight"
+
+
+@pytest.mark.parametrize("value", [0.0, 0.02])
+def test_a_matrix_of_one_value_is_broken(
+    subject: Subject, checkpoint_copy: Path, value: float
+) -> None:
+    shape = load_file(checkpoint_copy / "model.safetensors")[UP].shape
+    with_tensors(checkpoint_copy, {UP: torch.full(shape, value)})
+    assert broken(examine(subject, checkpoint_copy)) == {UP: f"all its values are {value:g}"}
+
+
+def test_a_model_that_says_the_same_of_every_token_is_broken(
+    subject: Subject, checkpoint_copy: Path
+) -> None:
+    with_tensors(checkpoint_copy, {"model.norm.weight": torch.zeros(32)})
+    found = broken(examine(subject, checkpoint_copy))
+    assert found["fixed texts"] == "every token gets the same logit, whatever the text"
+
+
+def test_a_norm_of_zeros_among_others_is_broken(subject: Subject, checkpoint_copy: Path) -> None:
+    norm = "model.layers.1.input_layernorm.weight"
+    with_tensors(checkpoint_copy, {norm: torch.zeros(32)})
+    assert broken(examine(subject, checkpoint_copy)) == {norm: "all its values are 0"}
+
+
+def test_tensors_that_the_model_does_not_use_are_broken_by_name(
+    subject: Subject, checkpoint_copy: Path
+) -> None:
+    bias = "model.layers.0.self_attn.q_proj.bias"
+    with_tensors(checkpoint_copy, {bias: torch.ones(32)})
+    assert broken(examine(subject, checkpoint_copy)) == {
+        bias: "the config's model has no place for it"
+    }
+
+
+def test_eight_bit_floats_are_looked_at(subject: Subject, checkpoint_copy: Path) -> None:
+    held = load_file(checkpoint_copy / "model.safetensors")[UP]
+    with_tensors(checkpoint_copy, {UP: held.to(torch.float8_e4m3fn)})
+    assert broken(examine(subject, checkpoint_copy)) == {}
+    held[0, 0] = float("nan")
+    with_tensors(checkpoint_copy, {UP: held.to(torch.float8_e4m3fn)})
+    assert "not finite" in broken(examine(subject, checkpoint_copy))[UP]

@@ -17,7 +17,6 @@ import logging
 from typing import TYPE_CHECKING
 
 from pyr.engines import EngineSettings
-from pyr.engines.reference import load_model
 from pyr.schema import Checkpoint
 
 if TYPE_CHECKING:
@@ -35,21 +34,22 @@ def open_fast(checkpoint: Checkpoint, settings: EngineSettings) -> LM:
     """
     # Before the import: HFLM logs a warning for every model that is passed as an object.
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    from lm_eval.models.huggingface import HFLM
-
     from pyr.engines.fast.lm import FastLM
     from pyr.engines.fast.score import default_budget
     from pyr.engines.fast.selfcheck import check
+    from pyr.engines.hflm import reference_lm
+    from pyr.engines.loading import load_model
 
-    model, tokenizer = load_model(checkpoint, settings)
-    outcome = check(model, tokenizer)
+    loaded = load_model(checkpoint, settings)
+    outcome = check(loaded)
     if outcome.agrees:
-        budget = default_budget(model).times(settings.batch_size / EngineSettings().batch_size)
-        return FastLM(model, tokenizer, budget=budget, batch_size=settings.batch_size)
-    lm = HFLM(
-        pretrained=model, tokenizer=tokenizer, batch_size=settings.batch_size, logits_cache=False
-    )
-    name = type(model).__name__
-    lm.notes = [f"the reference engine was used for {name}, not the fast one: {outcome.reason}"]
-    _LOG.warning(lm.notes[0])
+        budget = default_budget(loaded.model).times(
+            settings.batch_size / EngineSettings().batch_size
+        )
+        return FastLM(loaded, budget=budget, batch_size=settings.batch_size)
+    lm = reference_lm(loaded, settings.batch_size)
+    name = type(loaded.model).__name__
+    note = f"the reference engine was used for {name}, not the fast one: {outcome.reason}"
+    lm.notes.append(note)
+    _LOG.warning(note)
     return lm

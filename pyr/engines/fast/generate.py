@@ -21,6 +21,7 @@ from typing import Any
 
 from pyr.engines.fast.decode import Answer, Decoder, Limits, Stops
 from pyr.engines.fast.sampling import Constraint, Grammars, Sampler, dice, sampler
+from pyr.engines.hflm import refuse_tokens_without_rows
 
 # Measured on two CPU cores with 135M parameters: a token costs 24 ms in 8 rows, 9 in 16, 5 in 64,
 # and no less in more. A GPU is limited by launches until far more rows.
@@ -65,7 +66,7 @@ def answers(
     Raises MeasureError for logits that are no numbers, ContentError for unknown options.
     """
     limits = _limits(str(model.device.type), slots, batch_tokens, prefill_tokens)
-    encoded = _encode(tokenizer, [request.args[0] for request in requests], add_bos_token)
+    encoded = _encode(model, tokenizer, [request.args[0] for request in requests], add_bos_token)
     kinds = _Kinds(model, tokenizer, max_gen_toks)
     found: dict[str, Answer] = {}
     keys, repeats = list[str](), Counter[int]()
@@ -124,7 +125,9 @@ class _Kinds:
     def __init__(self, model: Any, tokenizer: Any, max_gen_toks: int) -> None:
         self._tokenizer = tokenizer
         self._max_gen_toks = max_gen_toks
-        self._eos_text = tokenizer.decode(tokenizer.eos_token_id, skip_special_tokens=False)
+        end = tokenizer.eos_token_id
+        # Without an end token an answer ends at the task's own stops, or its length.
+        self._eos_text = None if end is None else tokenizer.decode(end, skip_special_tokens=False)
         declared = model.generation_config.eos_token_id
         listed = declared if isinstance(declared, list) else [declared]
         self._eos_ids = {
@@ -168,7 +171,7 @@ class _Kind:
 
 
 def _encode(
-    tokenizer: Any, contexts: Sequence[str], add_bos_token: bool | None
+    model: Any, tokenizer: Any, contexts: Sequence[str], add_bos_token: bool | None
 ) -> dict[str, list[int]]:
     """Token ids of each distinct context, special tokens added as HFLM adds them.
 
@@ -183,6 +186,7 @@ def _encode(
     for add_special, group in groups.items():
         how = {} if add_special is None else {"add_special_tokens": add_special}
         encoded |= dict(zip(group, tokenizer(group, **how)["input_ids"], strict=True))
+    refuse_tokens_without_rows(model, tokenizer, encoded.values())
     nothing = tokenizer.bos_token_id
     if nothing is None:
         nothing = tokenizer.eos_token_id

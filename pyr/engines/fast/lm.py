@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import _add_special_kwargs, has_bos_prefix
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from numpy.typing import NDArray
@@ -15,6 +14,8 @@ from numpy.typing import NDArray
 from pyr.engines.fast import generate
 from pyr.engines.fast.plan import Budget, Request
 from pyr.engines.fast.score import Scorer, Scores
+from pyr.engines.hflm import ReferenceLM, refuse_tokens_without_rows
+from pyr.engines.loading import Loaded
 from pyr.errors import MeasureError
 
 Tokens = NDArray[np.int32]
@@ -23,27 +24,19 @@ _PAIRS_A_BLOCK = 1024
 """Requests encoded at once; neighbours share their contexts."""
 
 
-class FastLM(HFLM):  # type: ignore[misc]
+class FastLM(ReferenceLM):
     """Scores as HFLM with `logits_cache=False` does, each distinct token prefix computed once."""
 
     def __init__(
         self,
-        model: Any,
-        tokenizer: Any,
+        loaded: Loaded,
         *,
         budget: Budget | None = None,
         batch_size: int = 8,
         max_length: int | None = None,
     ) -> None:
-        super().__init__(
-            pretrained=model,
-            tokenizer=tokenizer,
-            batch_size=batch_size,
-            max_length=max_length,
-            logits_cache=False,
-        )
-        self.scorer = Scorer(model, budget)
-        self.notes: list[str] = []
+        super().__init__(loaded, batch_size=batch_size, max_length=max_length)
+        self.scorer = Scorer(loaded.model, budget)
 
     # ------------------------------------------------------------------ lm-eval's methods
 
@@ -71,6 +64,7 @@ class FastLM(HFLM):  # type: ignore[misc]
         """The log-likelihood of each whole text, in lm-eval's windows; 0 for an empty text."""
         texts = [instance.args[0] for instance in requests]
         encoded = self.encode(texts)
+        refuse_tokens_without_rows(self.model, self.tokenizer, encoded.values())
         windows: list[Request] = []
         owners: list[int] = []
         for index, text in enumerate(texts):
@@ -129,6 +123,8 @@ class FastLM(HFLM):  # type: ignore[misc]
                 raise _no_context(pair)
             if not 0 < len(continuation) <= self.max_length:
                 raise _bad_continuation(pair, len(continuation), self.max_length)
+        ids = (part for _, *parts in encoded for part in parts)
+        refuse_tokens_without_rows(self.model, self.tokenizer, ids)
         asked = [self._request(context, continuation) for _, context, continuation in encoded]
         scores = self.scorer.score(asked)
         self._check_not_nan(scores, asked, [_named(pair) for pair, _, _ in encoded])

@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 import torch
 from lm_eval.api.instance import Instance
-from lm_eval.models.huggingface import HFLM
 from numpy.typing import NDArray
 
 from pyr.engines.fast import slots
@@ -31,6 +30,8 @@ from pyr.engines.fast.attention import UnsupportedAttention
 from pyr.engines.fast.lm import FastLM
 from pyr.engines.fast.plan import Budget
 from pyr.engines.fast.score import is_out_of_memory
+from pyr.engines.hflm import LENGTH_RULES, ReferenceLM, padding_counts
+from pyr.engines.loading import Loaded
 from pyr.errors import MeasureError
 from pyr.files import write
 
@@ -38,8 +39,6 @@ _LOG = logging.getLogger(__name__)
 
 _VERSIONS = ("torch", "transformers", "lm_eval")
 _NEEDED = ("position_ids", "past_key_values", "logits_to_keep")
-_LENGTH_RULES = ("dynamic", "longrope")
-"""Rotary embeddings that depend on the longest sequence of a batch: HFLM's own scores do too."""
 
 _WINDOW = 48
 """Tokens that both engines are told the model can take, so that long texts are cheap."""
@@ -73,8 +72,9 @@ class Outcome:
     """Whether it holds for every model of the kind, so that it need not be checked again."""
 
 
-def check(model: Any, tokenizer: Any) -> Outcome:
+def check(loaded: Loaded) -> Outcome:
     """The outcome for this kind of model, from the cache or by running the check now."""
+    model, tokenizer = loaded.model, loaded.tokenizer
     reason = unsupported(model)
     if reason:
         return Outcome(False, reason)
@@ -83,7 +83,7 @@ def check(model: Any, tokenizer: Any) -> Outcome:
         return Outcome(**json.loads(file.read_text(encoding="utf-8")))
     name, started = type(model).__name__, time.monotonic()
     _LOG.info("%s is new here: the fast engine is checked against the reference, once", name)
-    outcome = run(model, tokenizer)
+    outcome = run(loaded)
     _LOG.info("checked in %.0f s: %s", time.monotonic() - started, outcome.reason)
     if outcome.kept:
         _keep(file, outcome)
@@ -104,7 +104,7 @@ def unsupported(model: Any) -> str:
     if getattr(config, "sliding_window", None):
         return "it attends to a sliding window"
     rule = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
-    if rule in _LENGTH_RULES:
+    if rule in LENGTH_RULES:
         return f"its {rule} positions depend on the longest text of a batch"
     lacking = [name for name in _NEEDED if name not in inspect.signature(model.forward).parameters]
     return f"its forward takes no {', '.join(lacking)}" if lacking else slots.unsupported(model)
@@ -136,22 +136,25 @@ class _Answers:
         return bool(np.isfinite(self.pairs).all() and np.isfinite(self.rolling).all())
 
 
-def run(model: Any, tokenizer: Any) -> Outcome:
+def run(loaded: Loaded) -> Outcome:
     """Put the built-in requests to both engines and compare."""
-    reference = _reference(model, tokenizer, batch_size=8)
+    model = loaded.model
+    if padding_counts(model):
+        return Outcome(False, "what stands behind a text changes its scores")
+    reference = _reference(loaded, batch_size=8)
     asked = _requests(reference)
     expected = _ask(reference, asked)
     # Batch shape alone changes the last bits: what the reference differs from itself is no fault.
-    alone = _ask(_reference(model, tokenizer, batch_size=1), asked)
+    alone = _ask(_reference(loaded, batch_size=1), asked)
     short = model.dtype != torch.float32
     try:
-        exact = _exact(model, tokenizer, asked) if short else None
+        exact = _exact(loaded, asked) if short else None
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
         return Outcome(False, "its weights do not fit in float32, to judge by", kept=False)
     try:
-        seen = _ask(FastLM(model, tokenizer, budget=_BUDGET, max_length=_WINDOW), asked)
+        seen = _ask(FastLM(loaded, budget=_BUDGET, max_length=_WINDOW), asked)
     except (UnsupportedAttention, TypeError, ValueError, RuntimeError, AttributeError) as error:
         return Outcome(False, f"it cannot be run packed: {_first_line(error)}", kept=False)
     except MeasureError as error:
@@ -224,19 +227,19 @@ def _said_otherwise(seen: _Answers, expected: _Answers, alone: _Answers) -> str:
     return ""
 
 
-def _exact(model: Any, tokenizer: Any, asked: _Asked) -> _Answers:
+def _exact(loaded: Loaded, asked: _Asked) -> _Answers:
     """What the reference gives with the same weights in float32.
 
     Tensors are replaced one by one and put back. A copy of the model could call the forward of the
     first: some libraries set one on the instance.
     """
-    tensors = [*model.parameters(), *model.buffers()]
+    tensors = [*loaded.model.parameters(), *loaded.model.buffers()]
     before = [each.data for each in tensors]
     try:
         for each in tensors:
             if each.is_floating_point():
                 each.data = each.data.float()
-        return _ask(_reference(model, tokenizer, batch_size=8), replace(asked, prompts=()))
+        return _ask(_reference(loaded, batch_size=8), replace(asked, prompts=()))
     finally:
         for each, data in zip(tensors, before, strict=True):
             each.data = data
@@ -255,24 +258,8 @@ def _num_different(left: Sequence[str], right: Sequence[str]) -> int:
     return sum(a != b for a, b in zip(left, right, strict=True))
 
 
-class _Quiet(HFLM):  # type: ignore[misc]
-    """HFLM without the bar that its rolling requests always show."""
-
-    def _loglikelihood_tokens(
-        self, requests: Any, disable_tqdm: bool = True, override_bs: int | None = None
-    ) -> Any:
-        return super()._loglikelihood_tokens(requests, True, override_bs)
-
-
-def _reference(model: Any, tokenizer: Any, batch_size: int) -> HFLM:
-    return _Quiet(
-        pretrained=model,
-        tokenizer=tokenizer,
-        batch_size=batch_size,
-        max_length=_WINDOW,
-        logits_cache=False,
-        softmax_dtype="float32",
-    )
+def _reference(loaded: Loaded, batch_size: int) -> ReferenceLM:
+    return ReferenceLM(loaded, batch_size=batch_size, max_length=_WINDOW, softmax_dtype="float32")
 
 
 def _ask(lm: Any, asked: _Asked) -> _Answers:
@@ -289,7 +276,7 @@ def _ask(lm: Any, asked: _Asked) -> _Answers:
     )
 
 
-def _requests(lm: HFLM) -> _Asked:
+def _requests(lm: ReferenceLM) -> _Asked:
     """Shared contexts, shared shots, other splits, no context, duplicates, too long; and prompts.
 
     Only requests that the tokenizer leaves a continuation for.
@@ -322,7 +309,7 @@ def _requests(lm: HFLM) -> _Asked:
     return _Asked(pairs, ["", piece(1, 1), piece(20, 20), _TEXT], prompts)
 
 
-def _is_scorable(lm: HFLM, pair: tuple[str, str]) -> bool:
+def _is_scorable(lm: ReferenceLM, pair: tuple[str, str]) -> bool:
     context, continuation = pair
     if not context:
         return len(lm.tok_encode(continuation, add_special_tokens=False)) > 1

@@ -19,10 +19,11 @@ sys.path[:0] = {[str(HERE), str(HERE.parents[1])]}
 import numpy as np
 from factories_fast import TOKENIZER, tiny_model
 from pyr.engines.fast.lm import FastLM
+from pyr.engines.loading import Loaded
 from pyr.engines.fast.plan import Request, arrange
 
 model = tiny_model("llama", max_position_embeddings=4096, num_hidden_layers=1)
-lm = FastLM(model, TOKENIZER, max_length=4096)
+lm = FastLM(Loaded(model, TOKENIZER), max_length=4096)
 draw = np.random.default_rng(0)
 heads = draw.integers(5, 500, (PREFIXES, 3000), np.int32)
 asked = [

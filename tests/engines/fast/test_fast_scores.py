@@ -18,8 +18,9 @@ BUDGETS = {
 
 def fast(model, budget: Budget | None = None, **options):
     from pyr.engines.fast.lm import FastLM
+    from pyr.engines.loading import Loaded
 
-    return FastLM(model, TOKENIZER, budget=budget, **options)
+    return FastLM(Loaded(model, TOKENIZER), budget=budget, **options)
 
 
 @pytest.fixture(scope="module", params=FAMILIES)

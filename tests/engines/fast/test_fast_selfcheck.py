@@ -10,6 +10,7 @@ from factories_fast import FAMILIES, TOKENIZER, UNSUPPORTED, tiny_model
 
 from pyr.checkpoint import identify
 from pyr.engines import EngineSettings
+from pyr.engines.loading import Loaded
 
 CPU = EngineSettings(device="cpu", dtype="float32")
 
@@ -24,7 +25,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_plain_causal_models_agree_with_the_reference(family: str) -> None:
     from pyr.engines.fast.selfcheck import run
 
-    outcome = run(tiny_model(family, max_position_embeddings=2048), TOKENIZER)
+    outcome = run(Loaded(tiny_model(family, max_position_embeddings=2048), TOKENIZER))
     assert outcome.agrees, outcome.reason
     assert outcome.requests > 150
 
@@ -37,7 +38,7 @@ def test_a_short_dtype_is_held_to_the_rounding_of_the_reference(family: str) -> 
 
     model = tiny_model(family, max_position_embeddings=2048).to(torch.bfloat16)
     weights = {name: each.clone() for name, each in model.state_dict().items()}
-    outcome = run(model, TOKENIZER)
+    outcome = run(Loaded(model, TOKENIZER))
     assert outcome.agrees, outcome.reason
     assert outcome.largest_difference > 2e-5
     # What was scored in float32 to judge by is as it was.
@@ -75,7 +76,7 @@ def test_a_model_that_is_scored_otherwise_is_caught(
         return forward(*args, **kwargs)
 
     monkeypatch.setattr(model, "forward", without_positions)
-    outcome = run(model, TOKENIZER)
+    outcome = run(Loaded(model, TOKENIZER))
     assert not outcome.agrees
     assert "differ" in outcome.reason
 
@@ -96,7 +97,7 @@ def test_no_room_for_float32_is_said_and_the_weights_are_put_back(
         return ask(lm, asked)
 
     monkeypatch.setattr(selfcheck, "_ask", no_room)
-    outcome = selfcheck.run(model, TOKENIZER)
+    outcome = selfcheck.run(Loaded(model, TOKENIZER))
     assert not outcome.agrees
     assert not outcome.kept
     assert "do not fit" in outcome.reason
@@ -113,7 +114,7 @@ def test_a_model_that_answers_otherwise_is_caught(monkeypatch: pytest.MonkeyPatc
         return step(self, rows, tokens).roll(1, dims=-1)
 
     monkeypatch.setattr(slots.Slots, "step", off_by_one)
-    outcome = run(tiny_model("llama", max_position_embeddings=2048), TOKENIZER)
+    outcome = run(Loaded(tiny_model("llama", max_position_embeddings=2048), TOKENIZER))
     assert not outcome.agrees
     assert "answers differ" in outcome.reason
 
@@ -130,7 +131,7 @@ def test_a_model_that_fails_when_packed_is_caught(monkeypatch: pytest.MonkeyPatc
         return forward(*args, **kwargs)
 
     monkeypatch.setattr(model, "forward", no_extras)
-    assert "cannot be run packed" in run(model, TOKENIZER).reason
+    assert "cannot be run packed" in run(Loaded(model, TOKENIZER)).reason
 
 
 def test_nan_weights_are_no_verdict_on_the_engine(own_cache: Path) -> None:
@@ -141,7 +142,7 @@ def test_nan_weights_are_no_verdict_on_the_engine(own_cache: Path) -> None:
     model = tiny_model("llama", max_position_embeddings=2048)
     with torch.no_grad():
         model.model.norm.weight.fill_(float("nan"))
-    assert check(model, TOKENIZER).agrees
+    assert check(Loaded(model, TOKENIZER)).agrees
     assert not list(own_cache.glob("*"))
 
 
@@ -149,10 +150,10 @@ def test_the_outcome_is_kept_and_found_again(own_cache: Path, monkeypatch) -> No
     from pyr.engines.fast import selfcheck
 
     model = tiny_model("llama", max_position_embeddings=2048)
-    first = selfcheck.check(model, TOKENIZER)
+    first = selfcheck.check(Loaded(model, TOKENIZER))
     assert len(list(own_cache.glob("*.json"))) == 1
     monkeypatch.setattr(selfcheck, "run", None)
-    assert selfcheck.check(model, TOKENIZER) == first
+    assert selfcheck.check(Loaded(model, TOKENIZER)) == first
 
 
 def test_a_cache_that_cannot_be_written_only_costs_the_check_again(
@@ -164,9 +165,9 @@ def test_a_cache_that_cannot_be_written_only_costs_the_check_again(
     in_the_way.touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(in_the_way))
     agreed = selfcheck.Outcome(True, "")
-    monkeypatch.setattr(selfcheck, "run", lambda model, tokenizer: agreed)
+    monkeypatch.setattr(selfcheck, "run", lambda loaded: agreed)
     with caplog.at_level("INFO"):
-        assert selfcheck.check(tiny_model("llama"), TOKENIZER) == agreed
+        assert selfcheck.check(Loaded(tiny_model("llama"), TOKENIZER)) == agreed
     assert "cannot be kept" in caplog.text
 
 
@@ -174,8 +175,8 @@ def test_a_failure_that_may_pass_is_not_kept(own_cache: Path, monkeypatch) -> No
     from pyr.engines.fast import selfcheck
 
     failed = selfcheck.Outcome(False, "out of memory", kept=False)
-    monkeypatch.setattr(selfcheck, "run", lambda model, tokenizer: failed)
-    assert selfcheck.check(tiny_model("llama"), TOKENIZER) == failed
+    monkeypatch.setattr(selfcheck, "run", lambda loaded: failed)
+    assert selfcheck.check(Loaded(tiny_model("llama"), TOKENIZER)) == failed
     assert not list(own_cache.glob("*"))
 
 

@@ -200,15 +200,6 @@ def test_weights_named_alone_are_answered_with_their_folder(tiny_checkpoint: Pat
     assert caught.value.remedy == f"name its folder: {tiny_checkpoint}"
 
 
-def test_an_adapter_beside_a_config_is_told_from_a_model(checkpoint_copy: Path) -> None:
-    (checkpoint_copy / "adapter_config.json").write_text("{}")
-    weights = checkpoint_copy / "model.safetensors"
-    weights.rename(checkpoint_copy / "adapter_model.safetensors")
-    with pytest.raises(CheckpointError) as caught:
-        identify(checkpoint_copy)
-    assert "merge it" in caught.value.remedy
-
-
 def test_shards_without_their_index_are_answered_with_its_name(checkpoint_copy: Path) -> None:
     weights = checkpoint_copy / "model.safetensors"
     weights.rename(checkpoint_copy / "model-00001-of-00001.safetensors")
