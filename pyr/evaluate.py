@@ -141,8 +141,9 @@ def _ask(run: OpenRun, probes: list[Probe], subject: Subject, found: _Found) -> 
             # Before the first record: whoever goes on with this run must know what it is of.
             run.note_data(found.data)
             run.append(probe.name, chunk.records)
+            run.revise(probe.name, chunk.revised)
             run.put_documents(chunk.documents)
-            found.skipped += chunk.skipped
+            found.skip(chunk.skipped)
             found.notes += chunk.notes
             found.sizes |= chunk.sizes
         found.unsound = _unsound(run.records("health"))
@@ -176,6 +177,12 @@ class _Found:
     sizes: dict[str, int] = field(default_factory=dict)
     unsound: str = ""
     """Why nothing more can be measured."""
+
+    def skip(self, skipped: Sequence[Skipped]) -> None:
+        """Note what is skipped; of a task's items, what a later stage says counts."""
+        partly = {each.what for each in skipped if each.items}
+        kept = [each for each in self.skipped if not (each.items and each.what in partly)]
+        self.skipped = [*kept, *skipped]
 
 
 def _with_health_first(suite: Suite) -> list[ProbeSpec]:

@@ -125,6 +125,10 @@ class Skipped:
     """The group that the suite named when it asked for this task, if any."""
     unsound: bool = False
     """True if it was not measured because the weights are not finite numbers."""
+    items: tuple[str, ...] = ()
+    """The items that were left out, where the others of the task were measured."""
+    of: int = 0
+    """How many items the task has then, with those."""
 
 
 @dataclass(frozen=True, slots=True)

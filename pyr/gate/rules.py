@@ -13,11 +13,15 @@ from typing import Literal
 
 from pyr.compare import Interval, Reliability, interval, noise_reach, reach
 from pyr.gate.spec import Gate, Rule
-from pyr.schema import Comparison, Estimate, NoteCode, State
+from pyr.schema import Comparison, Estimate, NoteCode, Run, State
 from pyr.store import Results
 
 MISSED = 0.2
 """The chance that so many items as are said to be needed decide nothing after all."""
+
+
+_MOST_LEFT_OUT = 0.01
+"""The share of a task's items that may be left out; of more, no rule says anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +146,14 @@ def skipped(bench: Bench, rule: Rule) -> dict[str, str]:
     return {
         skip.what: skip.reason
         for skip in bench.candidate.run.skipped
+        if not skip.items
         if skip.what == asked or (skip.missing and fnmatchcase(skip.what, asked))
     }
 
 
 def obstacle(bench: Bench, rule: Rule, row: Comparison) -> str:
     """Why the rule cannot be judged on this measure, or an empty string."""
-    missing = _skipped_of(bench, row)
+    missing = _skipped_of(bench, row) or _too_many_left_out(bench, row)
     if missing:
         return missing
     if row.candidate is None:
@@ -176,6 +181,8 @@ def bar_to_pass(bench: Bench, rule: Rule, row: Comparison) -> str:
         return row.note.text
     if bench.candidate.run.suite_digest != bench.baseline.run.suite_digest:
         return "the suites differ"
+    if _left_out(bench.candidate.run, row) != _left_out(bench.baseline.run, row):
+        return "the two runs left out other items"
     if rule.not_worse_by is None:
         return ""
     return _at_chance(bench, row) or _unreliable(bench, row)
@@ -184,10 +191,31 @@ def bar_to_pass(bench: Bench, rule: Rule, row: Comparison) -> str:
 def _skipped_of(bench: Bench, row: Comparison) -> str:
     """Which part of this measure the candidate's suite could not measure, or an empty string."""
     for skip in bench.candidate.run.skipped:
+        if skip.items:
+            continue
         if skip.what == row.task:
             return f"{skip.what} was skipped: {skip.reason}"
         if row.task == row.group == skip.group and skip.missing:
             return f"{skip.what} of {row.group} was skipped: {skip.reason}"
+    return ""
+
+
+def _left_out(run: Run, row: Comparison) -> dict[str, tuple[str, ...]]:
+    """The items of this measure that a run left out, by task."""
+    return {
+        skip.what: skip.items
+        for skip in run.skipped
+        if skip.items and (skip.what == row.task or row.task == row.group == skip.group)
+    }
+
+
+def _too_many_left_out(bench: Bench, row: Comparison) -> str:
+    """Whether either run left out too many items of this measure to speak for the task."""
+    for results in filter(None, (bench.candidate, bench.baseline)):
+        concerned = _left_out(results.run, row)
+        for skip in results.run.skipped:
+            if skip.what in concerned and len(skip.items) > _MOST_LEFT_OUT * skip.of:
+                return f"{skip.what} of {results.run.id}: {skip.reason}"
     return ""
 
 

@@ -41,6 +41,8 @@ class Chunk:
     """What a probe has found since its last chunk."""
 
     records: Sequence[Record] = ()
+    revised: Sequence[Record] = ()
+    """Records that take the place of earlier ones of the same task, metric and item."""
     documents: Sequence[Document] = ()
     data: Mapping[str, str] = field(default_factory=dict)
     """Fingerprints of the data sets read, by hub name."""

@@ -7,7 +7,7 @@ import importlib.metadata
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,9 @@ from numpy.typing import NDArray
 from pyr import datasets
 from pyr.errors import CheckpointError, ContentError
 from pyr.files import aside, text_sha256
-from pyr.probes import Subject, fixed_order
+from pyr.probes import Subject, askable, fixed_order
 from pyr.probes.task_files import opened, read_besides
 from pyr.probes.tasks import HarnessOptions, Place, TaskSpec, load, place, scorer
-from pyr.store.lm_eval_format import Form, task_forms
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +31,10 @@ class Prepared:
     spec: TaskSpec
     place: Place
     task: Any
-    forms: Mapping[str, Form]
-    bundle: Path | None
+    file: Path | None
     """Where its bundle is or goes; None if its data has no fingerprint."""
-    items: Sequence[Item] | None
-    """What the bundle holds; None if there is none yet."""
+    bundle: Bundle | None
+    """What it holds; None if there is none yet."""
     reads: Mapping[str, str]
     """Fingerprints of the files that were read besides its definition and its data."""
 
@@ -47,7 +45,6 @@ class Compiled:
 
     spec: TaskSpec
     task: Any
-    forms: Mapping[str, Form]
     order: Sequence[str]
     """Item numbers in the fixed random order; any prefix is a fair sample."""
     requests: Mapping[str, Sequence[Any]]
@@ -56,8 +53,8 @@ class Compiled:
     """Fingerprints of all that was read for it."""
     encoded: Mapping[int, tuple[Ids, Ids]]
     """Context and continuation ids by the id() of an Instance; empty if the engine encodes."""
-    raw: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
-    """What process_results returned, by metric, for the check against lm-eval's aggregate."""
+    unaskable: Mapping[str, str]
+    """Why an item cannot be asked, by its number; it is not in the order."""
 
 
 class Compiler:
@@ -69,44 +66,52 @@ class Compiler:
         self.subject = subject
 
     def prepare(self, spec: TaskSpec) -> Prepared:
-        """Find the task's bundle, or load its data.
-
-        Raises DataMissing, and ContentError for a metric that is no mean over items.
-        """
+        """Find the task's bundle, or load its data. Raises DataMissing, ContentError."""
         where = place(spec, self.subject.mirror)
         file = self._bundle(spec, where)
         bundle = read(file) if file else None
-        if bundle and bundle.items:
-            task = scorer(self.manager, spec, bundle.items[0].doc)
-            forms = task_forms(task, spec.name)
-            return Prepared(spec, where, task, forms, file, bundle.items, bundle.reads)
+        if bundle:
+            task = scorer(self.manager, spec, bundle.first)
+            return Prepared(spec, where, task, file, bundle, bundle.reads)
         with opened() as noted:
             task = load(self.manager, spec, where)
-        reads = self._fingerprints(spec, noted)
-        return Prepared(spec, where, task, task_forms(task, spec.name), file, None, reads)
+        return Prepared(spec, where, task, file, None, self._fingerprints(spec, noted))
 
     def compile(self, prepared: Prepared) -> Compiled:
-        """The requests of the items that this suite takes, built as lm-eval builds them."""
-        spec, task = prepared.spec, prepared.task
-        items, reads = prepared.items, dict(prepared.reads)
-        if items is None:
-            lm = self.subject.lm  # what it opens is no part of the task
+        """The requests of the items that this suite takes, built as lm-eval builds them.
+
+        Raises ContentError if no item can be asked, or if one cannot and the suite forbids that.
+        """
+        spec, task, lm = prepared.spec, prepared.task, self.subject.lm
+        bundle = prepared.bundle
+        if bundle is None:
             with opened() as noted:
-                items = self._build(spec, task, lm)
-            reads |= self._fingerprints(spec, noted)
-            if prepared.bundle:
-                write(prepared.bundle, Bundle(items, reads))
-        requests = {item.number: _instances(spec.name, item) for item in items}
-        encoded = {
-            id(instance): (asked.context_ids, asked.continuation_ids)
-            for item in items
-            for instance, asked in zip(requests[item.number], item.requests, strict=True)
-            if len(asked.continuation_ids)
-        }
-        order = [item.number for item in items]
-        named = {f"{datasets.FILE}{name}": value for name, value in reads.items()}
+                bundle = self._build(spec, task, lm)
+            reads = {**prepared.reads, **self._fingerprints(spec, noted)}
+            bundle = replace(bundle, reads=reads)
+            if prepared.file:
+                write(prepared.file, bundle)
+        requests = {item.number: _instances(spec.name, item) for item in bundle.items}
+        encoded = _encoded(lm, bundle.items, requests)
+        unaskable = {**bundle.failed, **askable.faults(lm, requests, encoded)}
+        order = [item.number for item in bundle.items if item.number not in unaskable]
+        self._check_askable(spec, unaskable, order)
+        named = {f"{datasets.FILE}{name}": value for name, value in bundle.reads.items()}
         data = {**prepared.place.fingerprints, **named}
-        return Compiled(spec, task, prepared.forms, order, requests, data, encoded)
+        return Compiled(spec, task, order, requests, data, encoded, unaskable)
+
+    def _check_askable(
+        self, spec: TaskSpec, unaskable: Mapping[str, str], order: Sequence[str]
+    ) -> None:
+        if unaskable and (not order or self.options.on_too_long == "fail"):
+            item, why = next(iter(unaskable.items()))
+            if order:
+                what = f"item {item} of task '{spec.name}' cannot be asked."
+                remedy = "on_too_long: skip leaves such items out, and counts them"
+            else:
+                what = f"no item of task '{spec.name}' can be asked."
+                remedy = "take it out of the suite, or evaluate a model with a longer context"
+            raise ContentError(what, where=f"item {item}: {why}", remedy=remedy)
 
     def _fingerprints(self, spec: TaskSpec, noted: set[str]) -> dict[str, str]:
         """Of the files opened meanwhile that count for the task and are not known yet."""
@@ -143,13 +148,12 @@ class Compiler:
         )
         return self.subject.bundles / f"{name}.parquet"
 
-    def _build(self, spec: TaskSpec, task: Any, lm: Any) -> list[Item]:
+    def _build(self, spec: TaskSpec, task: Any, lm: Any) -> Bundle:
         self._configure(task)
-        total = len(task.eval_docs)
-        if total == 0:
-            raise ContentError(f"task '{spec.name}' has no items.", where=str(spec.folder))
-        order = fixed_order(self.subject.seed, spec.name, total)[: spec.limit]
-        self._build_requests(task, order)
+        documents = task.eval_docs
+        first = documents[askable.first_sound(task, documents)]
+        order = fixed_order(self.subject.seed, spec.name, len(documents))[: spec.limit]
+        failed = self._build_requests(task, order, lm)
         # With `samples`, lm-eval numbers the documents it took, not those of the data set.
         numbers = sorted(order)
         instances: dict[str, list[Any]] = defaultdict(list)
@@ -159,28 +163,32 @@ class Compiler:
         from pyr.engines.fast.lm import FastLM
 
         encode = lm.encode_pairs if isinstance(lm, FastLM) else None
-        return compile_items([str(number) for number in order], instances, encode)
+        reasons = {str(numbers[place]): why for place, why in failed.items()}
+        whole = [str(number) for number in order if str(number) not in reasons]
+        return Bundle(compile_items(whole, instances, encode), first, reasons, {})
 
-    def _build_requests(self, task: Any, order: Sequence[int]) -> None:
+    def _build_requests(self, task: Any, order: Sequence[int], lm: Any) -> dict[int, str]:
+        """Build them all; of what could not be built the reason, by lm-eval's number."""
         import jinja2
 
-        lm = self.subject.lm
         template = lm.apply_chat_template if self.options.apply_chat_template else None
         try:
-            task.build_all_requests(
-                samples=set(order),
-                system_instruction=self.options.system_instruction,
-                apply_chat_template=template is not None,
-                fewshot_as_multiturn=self.options.fewshot_as_multiturn,
-                chat_template=template,
-                tokenizer_name=lm.tokenizer_name if template is not None else "",
-            )
+            with askable.forgiving(task) as failed:
+                task.build_all_requests(
+                    samples=set(order),
+                    system_instruction=self.options.system_instruction,
+                    apply_chat_template=template is not None,
+                    fewshot_as_multiturn=self.options.fewshot_as_multiturn,
+                    chat_template=template,
+                    tokenizer_name=lm.tokenizer_name if template is not None else "",
+                )
         except jinja2.TemplateError as error:
             raise CheckpointError(
                 f"a prompt of task '{task.task_name}' cannot be rendered: {error}",
                 where=f"checkpoint: {self.subject.checkpoint.path}",
                 remedy="mend the chat template, or the template in the task's YAML",
             ) from error
+        return failed
 
     def _configure(self, task: Any) -> None:
         """Shots, generation settings and seed, as lm_eval.simple_evaluate sets them."""
@@ -191,6 +199,28 @@ class Compiler:
             shots = self.options.num_fewshot
         task.set_config("num_fewshot", shots or 0)
         task.set_fewshot_seed(seed=self.subject.seed)
+
+
+def _encoded(
+    lm: Any, items: Sequence[Item], requests: Mapping[str, Sequence[Any]]
+) -> dict[int, tuple[Ids, Ids]]:
+    """Context and continuation ids by the id() of an instance, where the engine takes them."""
+    from pyr.engines.fast.lm import FastLM
+
+    if not isinstance(lm, FastLM):
+        return {}
+    encoded, others = {}, []
+    for item in items:
+        for instance, asked in zip(requests[item.number], item.requests, strict=True):
+            if len(asked.continuation_ids):
+                encoded[id(instance)] = (asked.context_ids, asked.continuation_ids)
+            elif asked.kind == "loglikelihood":
+                others.append(instance)
+    if others:  # of a bundle that another engine made, or continuations without a token
+        pairs = lm.encode_pairs([each.args for each in others])
+        for instance, (_, context, continuation) in zip(others, pairs, strict=True):
+            encoded[id(instance)] = (context, continuation)
+    return encoded
 
 
 def _instances(task: str, item: Item) -> list[Any]:
@@ -250,12 +280,16 @@ class Bundle:
     """A compiled task, and what it was made of besides what its name covers."""
 
     items: Sequence[Item]
+    first: Any
+    """The data set's first document: from it lm-eval sees how many inputs and targets there are."""
+    failed: Mapping[str, str]
+    """Why an item has no requests, by its number."""
     reads: Mapping[str, str]
     """Fingerprints by path of files that were opened while it was made."""
 
 
-_READS = b"pyr_reads"
-"""The key of a bundle's metadata that holds those."""
+_ABOUT = b"pyr_about"
+"""The key of a bundle's metadata that holds all but the items."""
 
 _SCHEMA = pa.schema(
     [
@@ -313,8 +347,9 @@ def write(file: Path, bundle: Bundle) -> None:
     """
     file.parent.mkdir(parents=True, exist_ok=True)
     items = bundle.items
-    schema = _SCHEMA.with_metadata({_READS: json.dumps(bundle.reads)})
+    about = {"first": bundle.first, "failed": bundle.failed, "reads": bundle.reads}
     try:
+        schema = _SCHEMA.with_metadata({_ABOUT: json.dumps(about, ensure_ascii=False)})
         with aside(file) as path, pq.ParquetWriter(path, schema, compression="zstd") as writer:
             for start in range(0, len(items), _ITEMS_A_BATCH):
                 rows = [_row(item) for item in items[start : start + _ITEMS_A_BATCH]]
@@ -350,15 +385,15 @@ def read(file: Path) -> Bundle | None:
         with pq.ParquetFile(file) as parquet:
             if not parquet.schema_arrow.equals(_SCHEMA):
                 return None
-            reads = json.loads(parquet.schema_arrow.metadata[_READS])
+            about = json.loads(parquet.schema_arrow.metadata[_ABOUT])
             batches = parquet.iter_batches(_ITEMS_A_BATCH)
             items = [_item(row) for batch in batches for row in batch.to_pylist()]
     except (OSError, pa.ArrowInvalid, ValueError, KeyError, TypeError):
         return None
-    for name, known in reads.items():
+    for name, known in about["reads"].items():
         if datasets.files_fingerprint(glob.escape(name)) != known:
             return None
-    return Bundle(items, reads)
+    return Bundle(items, **about)
 
 
 def _item(row: Mapping[str, Any]) -> Item:

@@ -8,7 +8,6 @@ item, which moves long before accuracy does.
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,11 +19,11 @@ from pyr.errors import ContentError, DataMissing, MeasureError
 from pyr.files import text_sha256
 from pyr.probes import Chunk, ItemsChanged, Subject, skip_without_template
 from pyr.probes.compilation import Compiled, Compiler, Prepared
+from pyr.probes.grading import Grading, doc_hash, skipped_items
 from pyr.probes.needs import Need, no_template, of_code, refuse
 from pyr.probes.tasks import HarnessOptions, TaskSpec, expand, lacking, task_manager
 from pyr.schema import Checkpoint, Record, Skipped
 from pyr.store import Document
-from pyr.store.lm_eval_format import check_aggregate
 
 _ITEMS_A_CHUNK = 64
 """Items that a killed run may lose; also what is sorted by length and batched together."""
@@ -84,6 +83,7 @@ class Harness:
 
     def _score(self, compiled: Compiled, subject: Subject) -> Iterator[Chunk]:
         name = compiled.spec.name
+        grading = Grading(compiled)
         done = _done(name, subject)
         _check_unchanged(compiled, subject)
         todo = [item for item in compiled.order if item not in done]
@@ -96,26 +96,32 @@ class Harness:
             items = todo[asked - len(done) : stop - len(done)]
             if not items:
                 break
-            yield Chunk(records=list(self._answered(compiled, items, subject.lm)))
+            yield Chunk(records=list(self._answered(grading, items, subject.lm)))
+            if not done:
+                grading.check_any()
             asked = stop
         subject.progress(name, asked, asked)
-        if not done and asked:
-            _check_aggregates(compiled)
+        if grading.pending or _is_open(name, subject):
+            for item, responses in _earlier_answers(name, subject).items():
+                grading.regrade(item, responses)
+        records, notes = grading.finish(whole=not done)
+        skipped = skipped_items(compiled, grading.faults)
+        yield Chunk(revised=records, notes=notes, skipped=skipped)
 
-    def _answered(self, compiled: Compiled, items: Sequence[str], lm: Any) -> Iterator[Record]:
+    def _answered(self, grading: Grading, items: Sequence[str], lm: Any) -> Iterator[Record]:
         """The records of these items, and of the same with swapped contexts if they are asked."""
+        compiled = grading.compiled
         _ask(lm, compiled, [each for item in items for each in compiled.requests[item]])
         others: dict[str, list[Any]] = {}
         if self.options.swap_contexts:
             others = swapped(compiled, items)
             _ask(lm, compiled, [each for requests in others.values() for each in requests])
+        control = Grading(compiled)
         for item in items:
-            own = list(_grade(compiled, item, compiled.requests[item], raw=compiled.raw))
+            own = grading.grade(item, compiled.requests[item])
             yield from own
             if item in others:
-                unused = defaultdict[str, list[Any]](list)
-                other = list(_grade(compiled, item, others[item], raw=unused))
-                yield from contrasted(own, other)
+                yield from contrasted(own, control.grade(item, others[item]))
 
 
 def _prepared(compiler: Compiler, spec: TaskSpec) -> Prepared:
@@ -144,9 +150,22 @@ def _check_unchanged(compiled: Compiled, subject: Subject) -> None:
     rows = earlier[earlier["task"] == name].drop_duplicates("item").to_dict("records")
     for row in rows:
         requests = compiled.requests.get(row["item"])
-        now = (_doc_hash(requests[0].doc), text_sha256(requests[0].args[0])) if requests else None
+        now = (doc_hash(requests[0].doc), text_sha256(requests[0].args[0])) if requests else None
         if now != (row["doc_hash"], row["prompt_hash"]):
             raise ItemsChanged(f"task '{name}', item {row['item']} is not what it was before")
+
+
+def _is_open(task: str, subject: Subject) -> bool:
+    """Whether items were asked before whose values could not be known yet."""
+    earlier = subject.earlier
+    return bool(earlier.loc[earlier["task"] == task, "value"].isna().any())
+
+
+def _earlier_answers(task: str, subject: Subject) -> dict[str, str]:
+    """What the model said to the items that were asked before, by item."""
+    earlier = subject.earlier
+    rows = earlier[earlier["task"] == task].drop_duplicates("item")
+    return dict(zip(rows["item"], rows["responses"], strict=True))
 
 
 def _enough(task: str, subject: Subject) -> bool:
@@ -156,7 +175,7 @@ def _enough(task: str, subject: Subject) -> bool:
 
 
 def _ask(lm: Any, compiled: Compiled, instances: Sequence[Any]) -> None:
-    """Put the model's answers into these instances, filters applied."""
+    """Put the model's answers into these instances."""
     from pyr.engines.fast.lm import FastLM
 
     by_type: dict[str, list[Any]] = defaultdict(list)
@@ -172,8 +191,6 @@ def _ask(lm: Any, compiled: Compiled, instances: Sequence[Any]) -> None:
         for instance, answer in zip(requests, answers, strict=True):
             _check_finite(answer, instance)
             instance.resps.append(answer)
-    for ensemble in compiled.task._filters:
-        ensemble.apply(instances)
 
 
 def _check_finite(answer: Any, instance: Any) -> None:
@@ -186,74 +203,7 @@ def _check_finite(answer: Any, instance: Any) -> None:
         )
 
 
-def _grade(
-    compiled: Compiled, item: str, instances: Sequence[Any], *, raw: dict[str, list[Any]]
-) -> Iterator[Record]:
-    """The records of one item: lm-eval's metrics, and the bits per byte of the right answer.
-
-    raw: takes what process_results gave, by metric.
-    """
-    task, doc = compiled.task, instances[0].doc
-    common: dict[str, Any] = {
-        "task": compiled.spec.name,
-        "item": item,
-        "cluster": str(doc.get("cluster", "")) if isinstance(doc, dict) else "",
-        "group": compiled.spec.group,
-        "doc_hash": _doc_hash(doc),
-        "prompt_hash": text_sha256(instances[0].args[0]),
-        "responses": json.dumps([instance.resps[0] for instance in instances]),
-    }
-    for filter_name in instances[0].filtered_resps:
-        answers = [instance.filtered_resps[filter_name] for instance in instances]
-        for metric, result in task.process_results(doc, answers).items():
-            form = compiled.forms[metric]
-            label = metric if filter_name == "none" else f"{metric},{filter_name}"
-            raw[label].append(result)
-            measured = form.item(result)
-            higher = task.higher_is_better().get(metric, True)
-            yield Record(
-                metric=form.label(label),
-                value=measured.value,
-                weight=measured.weight,
-                direction=form.direction or ("higher" if higher else "lower"),
-                unit=form.unit,
-                **common,
-            )
-    gold = _gold(task, doc, len(instances))
-    if gold is not None:
-        num_bytes = len(instances[gold].args[1].encode())
-        bits = -instances[gold].resps[0][0] / math.log(2)
-        yield Record(
-            metric="gold_bpb",
-            value=bits / num_bytes,
-            weight=num_bytes,
-            direction="lower",
-            unit="bits/byte",
-            **common,
-        )
-
-
-def _gold(task: Any, doc: Any, num_requests: int) -> int | None:
-    """Which request scores the right answer; None where there is no single one."""
-    if task.OUTPUT_TYPE == "loglikelihood":
-        return 0
-    if task.OUTPUT_TYPE != "multiple_choice":
-        return None
-    gold = task.doc_to_text(doc) if task.multiple_input else task.doc_to_target(doc)
-    if isinstance(gold, str):
-        choices = task.doc_to_choice(doc)
-        gold = choices.index(gold) if gold in choices else -1
-    return gold if isinstance(gold, int) and 0 <= gold < num_requests else None
-
-
-def _check_aggregates(compiled: Compiled) -> None:
-    functions = compiled.task.aggregation()
-    for label, raw in compiled.raw.items():
-        metric = label.partition(",")[0]
-        check_aggregate(compiled.spec.name, label, compiled.forms[metric], functions[metric], raw)
-
-
-# ------------------------------------------------------------------ documents and hashes
+# ------------------------------------------------------------------ documents
 
 
 def _documents(compiled: Compiled) -> Iterator[Document]:
@@ -268,17 +218,16 @@ def _documents(compiled: Compiled) -> Iterator[Document]:
             item=item,
             prompt="" if rolling else arguments[0],
             choices=tuple(instance.args[1] for instance in instances) if choice else (),
-            target=str(compiled.task.doc_to_target(instances[0].doc)),
+            target=_target(compiled.task, instances[0].doc),
         )
 
 
-def _doc_hash(doc: Any) -> str:
-    """As lm_eval.evaluator writes it beside every sample."""
-    from lm_eval.utils import handle_non_serializable
-
-    return text_sha256(
-        json.dumps(doc, indent=2, default=handle_non_serializable, ensure_ascii=False)
-    )
+def _target(task: Any, doc: Any) -> str:
+    try:
+        return str(task.doc_to_target(doc))
+    # A task's own code can raise anything; the item is left out where its answer is graded.
+    except Exception:
+        return ""
 
 
 # ------------------------------------------------------------------
@@ -339,6 +288,8 @@ def contrasted(own: Sequence[Record], other: Sequence[Record]) -> Iterator[Recor
     """
     by_metric = {record.metric: record for record in own}
     for record in other:
+        if record.metric not in by_metric or math.isnan(record.value):
+            continue  # a metric that is no mean of items has no value of one item
         mine = by_metric[record.metric]
         # The prompt is the item's own: two checkpoints swap alike, as the order is the suite's.
         theirs = dataclasses.replace(

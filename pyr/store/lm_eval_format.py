@@ -3,8 +3,9 @@
 lm-eval writes for every item whatever its aggregation function wants: a number, a pair of
 log-likelihood and bytes, a list of booleans. A `Form` turns each into value and weight, so that
 sum(value * weight) / sum(weight) is the aggregate, on the log scale for perplexities
-(lm_eval/api/metrics.py, 0.4.13). A metric that is no such mean (F1, MCC, corpus BLEU) has no paired
-standard error: a suite that asks for it is refused, an imported file keeps its published score.
+(lm_eval/api/metrics.py, 0.4.13). A metric that is no such mean (F1, MCC, corpus BLEU) has no form:
+measured, it is compared by a jackknife (`pyr.probes.aggregates`); an imported file keeps its
+published score.
 
 To support another aggregation function of lm-eval, add its form to `FORMS`: measuring, import and
 export follow.
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
-from pyr.errors import ContentError, MeasureError
+from pyr.errors import MeasureError
 from pyr.schema import Direction
 
 _PERPLEXITIES = {
@@ -81,12 +82,16 @@ def _is_number_or_truth(raw: Any) -> bool:
     return isinstance(raw, int | float)
 
 
+def _unless_nan(raw: Any) -> Weighted:
+    return Weighted(0.0, 0.0) if math.isnan(raw) else Weighted(float(raw), 1.0)
+
+
 def _is_truths(raw: Any) -> bool:
     return isinstance(raw, list) and bool(raw) and all(isinstance(one, bool) for one in raw)
 
 
 def _is_likelihood_and_length(raw: Any) -> bool:
-    return isinstance(raw, list) and len(raw) == 2 and all(map(_is_number, raw)) and raw[1] > 0
+    return isinstance(raw, list) and len(raw) == 2 and all(map(_is_number, raw)) and raw[1] >= 0
 
 
 def _is_value_and_weight(raw: Any) -> bool:
@@ -94,8 +99,8 @@ def _is_value_and_weight(raw: Any) -> bool:
 
 
 def _nats(raw: Any) -> Weighted:
-    """Turn (log-likelihood, words or bytes) into nats a word or byte."""
-    return Weighted(-raw[0] / raw[1], raw[1])
+    """Turn (log-likelihood, words or bytes) into nats a word or byte; an empty text weighs none."""
+    return Weighted(-raw[0] / raw[1], raw[1]) if raw[1] else Weighted(0.0, 0.0)
 
 
 def _bits(raw: Any) -> Weighted:
@@ -115,6 +120,10 @@ FORMS: dict[str, Form] = {
     "mean": Form(
         fits=_is_number_or_truth,
         item=lambda raw: Weighted(float(raw), 1.0),
+    ),
+    "nanmean": Form(
+        fits=_is_number_or_truth,
+        item=_unless_nan,
     ),
     # IFEval, instruction level: a list of followed-or-not for every prompt.
     "agg_inst_level_acc": Form(
@@ -144,6 +153,8 @@ FORMS: dict[str, Form] = {
         unit="nats",
     ),
 }
+_OF_TASKS = frozenset({"agg_inst_level_acc"})
+"""Forms of functions that lm-eval's tasks bring along."""
 # Of no function of lm-eval's: what an export writes for a weight that lm-eval has no form for.
 _STATED = Form(
     fits=_is_value_and_weight,
@@ -151,27 +162,27 @@ _STATED = Form(
 )
 
 
-def task_forms(task: Any, name: str) -> dict[str, Form]:
-    """Return the form of every metric of an lm-eval task.
+def form_of(task: Any, metric: str) -> Form | None:
+    """Return the form of a metric that an lm-eval task's process_results gave.
 
-    Raises ContentError for a metric that is no weighted mean of items.
+    None for one whose aggregate is no mean of items. As lm-eval does, the mean is taken of a metric
+    for which the task names no aggregate. A task's own function counts by its name only where no
+    function of lm-eval's has that name.
     """
-    forms: dict[str, Form] = {}
-    for metric, function in task.aggregation().items():
-        label = getattr(function, "__name__", repr(function))
-        if label not in FORMS:
-            raise ContentError(
-                f"metric '{metric}' of task '{name}' cannot be used: its aggregate ({label}) is no "
-                "mean of items, so that two checkpoints cannot be compared in pairs.",
-                remedy=f"set metric_list for {name} in the suite to metrics with aggregation: mean",
-            )
-        forms[metric] = FORMS[label]
-    return forms
+    function = task.aggregation().get(metric)
+    if function is None:
+        return FORMS["mean"]
+    name = getattr(function, "__name__", "")
+    own = getattr(function, "__module__", "") != "lm_eval.api.metrics"
+    return None if own and name not in _OF_TASKS else FORMS.get(name)
 
 
 def check_aggregate(task: str, metric: str, form: Form, function: Any, raws: Sequence[Any]) -> None:
     """Raise MeasureError if our weighted mean of the items is not lm-eval's aggregate of them."""
-    ours, theirs = form.score(_mean(map(form.item, raws))), float(function(list(raws)))
+    weighted = list(map(form.item, raws))
+    if not any(each.weight for each in weighted):
+        return  # nothing but empty texts: lm-eval divides by zero
+    ours, theirs = form.score(_mean(weighted)), float(function(list(raws)))
     if not _same(ours, theirs):
         raise MeasureError(
             f"{task}/{metric}: the records give {ours}, lm-eval's aggregate is {theirs}.",
@@ -184,7 +195,7 @@ def _mean(items: Iterable[Weighted]) -> float:
     for item in items:
         total += item.value * item.weight
         weights += item.weight
-    return total / weights
+    return total / weights if weights else math.nan
 
 
 def _same(ours: float, theirs: float) -> bool:

@@ -107,6 +107,18 @@ def ordered(table: pa.Table) -> pa.Table:
     return in_order.drop_columns("_digits") if "_digits" in keys else in_order
 
 
+def last_of_each(table: pa.Table) -> pa.Table:
+    """Return the records without those that a later one of the same task, metric and item revises.
+
+    What remains stays in its place.
+    """
+    places: dict[tuple[str, str, str], int] = {}
+    keys = zip(*(table[name].to_pylist() for name in ("task", "metric", "item")), strict=True)
+    for place, key in enumerate(keys):
+        places[key] = place
+    return table.take(pa.array(places.values(), type=pa.int64()))
+
+
 def records_frame(tables: Sequence[tuple[str, pa.Table]]) -> pd.DataFrame:
     """Return the records of several probes, given as (probe, table), in one frame."""
     parts = []

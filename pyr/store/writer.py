@@ -33,7 +33,8 @@ LOCK = "lock"
 _MANIFEST = "run.json"
 _LAYOUT = 2
 _CHUNKS = "chunks"
-_CHUNK_NAME = re.compile(r"(\d+)-([0-9a-f]{16})\.parquet")
+_REVISED = "-revised"
+_CHUNK_NAME = re.compile(rf"(\d+)-([0-9a-f]{{16}})({_REVISED})?\.parquet")
 _PROBE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]{0,99}")
 _MEASURE_AGAIN = "delete that file and run again: only its items are measured anew"
 
@@ -89,6 +90,13 @@ class OpenRun:
                 )
             seen.add(key)
         self._append(probe, Record, records)
+
+    def revise(self, probe: str, records: Sequence[Record]) -> None:
+        """Put these records in the place of those of the same task, metric and item.
+
+        An aggregate over all items gives each of them its value only when all have been asked.
+        """
+        self._append(probe, Record, records, revised=True)
 
     def put_documents(self, documents: Iterable[Document]) -> None:
         """Keep the items as they were asked; those already kept are passed over."""
@@ -162,7 +170,9 @@ class OpenRun:
             self._seen[part] = set(zip(*values, strict=True))
         return self._seen[part]
 
-    def _append(self, part: str, kind: type[Row], rows: Sequence[Row]) -> None:
+    def _append(
+        self, part: str, kind: type[Row], rows: Sequence[Row], *, revised: bool = False
+    ) -> None:
         if not rows:
             return
         folder = self._folder / _CHUNKS / part
@@ -171,7 +181,8 @@ class OpenRun:
             self._numbers[part] = chunks[-1].number + 1 if chunks else 0
         content = tables.to_parquet(tables.to_table(kind, rows, where=f"probe {part}"))
         digest = hashlib.sha256(content).hexdigest()[:16]
-        file = folder / f"{self._numbers[part]:06}-{digest}.parquet"
+        mark = _REVISED if revised else ""
+        file = folder / f"{self._numbers[part]:06}-{digest}{mark}.parquet"
         with tables.writing(file):
             files.write(file, content)
         self._numbers[part] += 1
@@ -183,6 +194,8 @@ class _Chunk:
     digest: str
     """The first 16 hexadecimal digits of its sha256, which its name carries."""
     path: Path
+    revises: bool
+    """True if its rows take the place of earlier ones."""
 
 
 def kind_of(part: str) -> type[Row]:
@@ -198,17 +211,19 @@ def unfinished(folder: Path) -> dict[str, pa.Table]:
 
 def merged(folder: Path, part: str, kind: type[Row]) -> pa.Table:
     """All chunks of one part in one table, with no rows if there are none; raises StoreError."""
-    chunks = [tables.columns(kind).empty_table()]
-    for chunk in _chunks(folder / _CHUNKS / part):
-        chunks.append(tables.read_parquet(chunk.path, sha256=chunk.digest, remedy=_MEASURE_AGAIN))
-    return pa.concat_tables(chunks)
+    read = [tables.columns(kind).empty_table()]
+    chunks = _chunks(folder / _CHUNKS / part)
+    for chunk in chunks:
+        read.append(tables.read_parquet(chunk.path, sha256=chunk.digest, remedy=_MEASURE_AGAIN))
+    table = pa.concat_tables(read)
+    return tables.last_of_each(table) if any(chunk.revises for chunk in chunks) else table
 
 
 def _chunks(folder: Path) -> list[_Chunk]:
     chunks = []
     for path in listing(folder):
         if name := _CHUNK_NAME.fullmatch(path.name):
-            chunks.append(_Chunk(int(name[1]), name[2], path))
+            chunks.append(_Chunk(int(name[1]), name[2], path, bool(name[3])))
     return sorted(chunks)
 
 
@@ -269,6 +284,11 @@ def is_run(folder: Path) -> bool:
     return os.path.isfile(folder / _MANIFEST)
 
 
+def _skipped(items: Sequence[str] = (), **others: Any) -> Skipped:
+    """What `run.json` says of one skipped thing: JSON has no tuples."""
+    return Skipped(items=tuple(items), **others)
+
+
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of the run in the folder, whose name is the run's id; raises StoreError."""
     path = folder / _MANIFEST
@@ -285,7 +305,7 @@ def read_manifest(folder: Path) -> Manifest:
         raw["id"] = folder.name
         raw["checkpoint"] = Checkpoint(**raw["checkpoint"])
         raw["notes"] = tuple(raw["notes"])
-        raw["skipped"] = tuple(Skipped(**skipped) for skipped in raw["skipped"])
+        raw["skipped"] = tuple(_skipped(**skipped) for skipped in raw["skipped"])
         return Manifest(Run(**raw), digests)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(

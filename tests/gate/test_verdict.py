@@ -122,6 +122,42 @@ def test_what_stands_in_the_way_is_unclear_and_said(case):
     assert reason in found.findings[0].sentence
 
 
+def left_out(*items, of=1000, **changes):
+    return {"skipped": (Skipped("arc", "too long", False, items=items, of=of, **changes),)}
+
+
+def test_a_task_that_leaves_out_over_one_item_in_a_hundred_is_unclear_in_every_rule():
+    rules = (
+        KEEP,
+        {"measure": "arc/acc", "at_least": -9.0},
+        {"measure": "arc/acc", "at_most": -9.0},
+    )
+    for rule in rules:
+        found = verdict(rule, sure(**left_out("61", of=61)), sure(**left_out("61", of=61)))
+        assert found.state == "unclear", rule
+        assert "too long" in found.findings[0].sentence
+
+
+def test_a_baseline_that_leaves_out_too_many_is_unclear_too():
+    found = verdict(KEEP, sure("new"), sure("old", **left_out("61", of=61)))
+    assert found.state == "unclear"
+    assert "arc of old: too long" in found.findings[0].sentence
+
+
+def test_two_runs_pass_only_if_they_left_out_the_same_few():
+    same = left_out("61")
+    assert verdict(KEEP, sure("new", **same), sure("old", **same)).state == "pass"
+    for other in (left_out("62"), left_out("61", "62"), {}):
+        found = verdict(KEEP, sure("new", **other), sure("old", **same))
+        assert found.state == "unclear"
+        assert "the two runs left out other items" in found.findings[0].sentence
+
+
+def test_items_of_another_task_that_were_left_out_do_not_matter():
+    other = {"skipped": (Skipped("boolq", "too long", False, items=("1",), of=2),)}
+    assert verdict(KEEP, sure("new", **other), sure("old")).state == "pass"
+
+
 def test_other_suites_do_not_pass_even_where_the_prompts_are_the_same():
     found = verdict(KEEP, sure("new", suite_digest="new"), sure("old"))
     assert found.state == "unclear"

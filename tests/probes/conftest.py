@@ -14,8 +14,9 @@ from pyr.checkpoint import identify
 from pyr.engines import EngineSettings
 from pyr.engines.model_reuse import ModelReuse
 from pyr.probes import Subject
+from pyr.store.tables import records_frame
 
-NOTHING = pd.DataFrame({"task": [], "item": []})
+NOTHING = records_frame([])
 
 
 @pytest.fixture(scope="module")

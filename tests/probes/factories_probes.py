@@ -42,7 +42,12 @@ def run(options: dict[str, Any], subject: Subject) -> list[Chunk]:
 
 
 def records(chunks: list[Chunk]) -> list[Record]:
-    return [record for chunk in chunks for record in chunk.records]
+    """The records of all chunks, revised ones in the place of those they revise."""
+    found: dict[tuple[str, str, str], Record] = {}
+    for chunk in chunks:
+        for record in (*chunk.records, *chunk.revised):
+            found[record.task, record.metric, record.item] = record
+    return list(found.values())
 
 
 def score(found: list[Record], task: str, metric: str) -> float:

@@ -13,7 +13,6 @@ from factories_probes import GENERATION, QUESTIONS, TASK, records, run, score
 
 from pyr.errors import ContentError, DataMissing
 from pyr.probes import ItemsChanged, Subject
-from pyr.probes.harness import Harness
 
 
 def stock(lm: Any, task: str, include: list[Path], **how: Any) -> dict[str, Any]:
@@ -151,24 +150,6 @@ def test_missing_data_is_skipped_when_asked(
     [skipped] = [skipped for chunk in chunks for skipped in chunk.skipped]
     assert (skipped.what, skipped.missing) == ("sums", True)
     assert {record.task for record in records(chunks)} == {"pyr_facts"}
-
-
-def test_a_metric_that_is_no_mean_is_refused(sums: tuple[Path, Path], in_mirror: Subject) -> None:
-    (sums[1] / "sums.yaml").write_text(
-        TASK.replace("metric: acc_norm, aggregation: mean", "metric: f1, aggregation: f1")
-    )
-    with pytest.raises(ContentError, match="'f1' of task 'sums' cannot be used"):
-        run({"include_path": [str(sums[1])], "tasks": ["sums"]}, in_mirror)
-
-
-def test_a_metric_that_is_no_mean_is_refused_before_any_other_task_is_asked(
-    sums: tuple[Path, Path], in_mirror: Subject
-) -> None:
-    bad = TASK.replace("metric: acc_norm, aggregation: mean", "metric: f1, aggregation: f1")
-    (sums[1] / "other.yaml").write_text(bad.replace("task: sums", "task: other"))
-    probe = Harness({"include_path": [str(sums[1])], "tasks": ["sums", "other"]}, name="x")
-    with pytest.raises(ContentError, match="'f1' of task 'other' cannot be used"):
-        next(probe.run(in_mirror))
 
 
 @pytest.mark.parametrize(
