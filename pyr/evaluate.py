@@ -275,7 +275,7 @@ def suite_digest(suite: Suite) -> str:
     """
     asked = suite.model_dump(mode="json", exclude={"name", "description", "datasets"})
     for probe in asked["probes"]:
-        for option in ("families", "files", "include_path"):
+        for option in ("families", "files", "include_path", "run_code"):
             probe["options"].pop(option, None)
     ingredients = {
         "asked": asked,

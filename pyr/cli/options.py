@@ -21,6 +21,8 @@ from pyr.store import Results, Store
 from pyr.training.order import LOG, read_log
 
 _PICKLE = "allow_pickle"
+_OF_HARNESS = ("run_code", "on_too_long")
+"""Options of every harness probe at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,10 @@ def _assign(key: str, value: Any, settings: dict[str, Any], raw: dict[str, Any])
         probes[name]["options"][option] = value
     elif key == "seed":
         raw["seed"] = value
+    elif key in _OF_HARNESS:
+        for probe in raw["probes"]:
+            if probe["probe"] == "harness":
+                probe["options"][key] = value
     elif key == _PICKLE:
         _check_type(key, value, "bool")
         settings[key] = value
@@ -59,7 +65,13 @@ def _assign(key: str, value: Any, settings: dict[str, Any], raw: dict[str, Any])
         _check_type(key, value, str(engine_keys[key]))
         settings[key] = value
     else:
-        known = [*engine_keys, _PICKLE, "seed", *(f"{probe}.OPTION" for probe in probes)]
+        known = [
+            *engine_keys,
+            _PICKLE,
+            "seed",
+            *_OF_HARNESS,
+            *(f"{probe}.OPTION" for probe in probes),
+        ]
         raise UsageError(
             f"--set {key}: unknown key.",
             remedy=did_you_mean(key, known) or f"keys: {', '.join(known)}",

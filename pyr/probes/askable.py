@@ -53,8 +53,7 @@ def first_sound(task: Any, documents: Any) -> int:
             _try(task, documents[place])
         # A task's own code can raise anything.
         except Exception as error:
-            words = " ".join(str(error).split())[:120]
-            first = first or f"{type(error).__name__}: {words}"
+            first = first or describe(error)
         else:
             return place
     raise ContentError(
@@ -146,8 +145,7 @@ class _Guard:
 def _why(error: Exception | None, requests: Sequence[Any]) -> str:
     """Why a document has no requests that could be put, or an empty text."""
     if error is not None:
-        words = " ".join(str(error).split())[:120]
-        return f"its requests cannot be built: {type(error).__name__}: {words}"
+        return f"its requests cannot be built: {describe(error)}"
     if not requests:
         return "it has no choices"
     for request in requests:
@@ -210,3 +208,9 @@ def _pair_fault(context: int, continuation: int, limit: int) -> str:
     if continuation > limit:
         return f"an answer has {continuation} tokens, longer than the model's context of {limit}"
     return ""
+
+
+def describe(error: Exception) -> str:
+    """An error of somebody else's code in a line."""
+    words = " ".join(str(error).split())[:160]
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__

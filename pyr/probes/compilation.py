@@ -57,6 +57,10 @@ class Compiled:
     """Why an item cannot be asked, by its number; it is not in the order."""
 
 
+_NOT_IN_REQUESTS = ("swap_contexts", "run_code", "on_too_long")
+"""Options that leave the requests as they are."""
+
+
 class Compiler:
     """Compiles the tasks of one probe for one checkpoint's tokenizer and template."""
 
@@ -139,7 +143,7 @@ class Compiler:
                 "limit": spec.limit,
                 "data": where.fingerprints,
                 "options": self.options.model_dump(
-                    exclude={"tasks", "families", "include_path", "limit", "swap_contexts"}
+                    exclude={"tasks", "families", "include_path", "limit", *_NOT_IN_REQUESTS}
                 ),
                 "seed": self.subject.seed,
                 # A GGUF file is one whole: its tokenizer has no digest of its own.

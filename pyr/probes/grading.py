@@ -16,7 +16,9 @@ from typing import Any
 from pyr.errors import ContentError
 from pyr.files import text_sha256
 from pyr.probes.aggregates import groups_of, influences
+from pyr.probes.askable import describe
 from pyr.probes.compilation import Compiled
+from pyr.probes.run_code import in_child
 from pyr.schema import Record, Skipped
 from pyr.store.lm_eval_format import Form, Weighted, check_aggregate, form_of
 
@@ -126,7 +128,7 @@ class Grading:
         common = common_fields(self.compiled, item, instances)
         for filter_name in instances[0].filtered_resps:
             answers = [instance.filtered_resps[filter_name] for instance in instances]
-            for metric, raw in _flat(task, task.process_results(doc, answers)):
+            for metric, raw in _flat(task, self._process(doc, answers)):
                 form = form_of(task, metric)
                 label = metric if filter_name == "none" else f"{metric},{filter_name}"
                 measured = _weighted(form, raw) if form else None
@@ -140,6 +142,16 @@ class Grading:
                     **common,
                 )
                 yield label, metric, raw, record
+
+    def _process(self, doc: Any, answers: Sequence[Any]) -> Mapping[str, Any]:
+        """What process_results gives; in a process of its own where it runs programs itself."""
+        process, spec = self.compiled.task.process_results, self.compiled.spec
+        results: Mapping[str, Any]
+        if spec.unsafe and not spec.definition.mentions("code_eval"):
+            results = in_child(process, doc, answers)
+        else:
+            results = process(doc, answers)
+        return results
 
 
 def skipped_items(compiled: Compiled, faults: Mapping[str, str]) -> list[Skipped]:
@@ -213,12 +225,6 @@ def doc_hash(doc: Any) -> str:
     return text_sha256(
         json.dumps(doc, indent=2, default=handle_non_serializable, ensure_ascii=False)
     )
-
-
-def describe(error: Exception) -> str:
-    """An error of somebody else's code in a line."""
-    words = " ".join(str(error).split())[:120]
-    return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 
 def _filter(task: Any, instances: Sequence[Any]) -> None:

@@ -20,8 +20,8 @@ from pyr.files import text_sha256
 from pyr.probes import Chunk, ItemsChanged, Subject, skip_without_template
 from pyr.probes.compilation import Compiled, Compiler, Prepared
 from pyr.probes.grading import Grading, doc_hash, skipped_items
-from pyr.probes.needs import Need, no_template, of_code, refuse
-from pyr.probes.tasks import HarnessOptions, TaskSpec, expand, lacking, task_manager
+from pyr.probes.needs import Need, no_template, refuse
+from pyr.probes.tasks import HarnessOptions, TaskSpec, expand, lacking, of_task, task_manager
 from pyr.schema import Checkpoint, Record, Skipped
 from pyr.store import Document
 
@@ -41,7 +41,7 @@ class Harness:
         if self.options.apply_chat_template and checkpoint and not checkpoint.chat:
             yield no_template(self.name)
             return
-        yield from lacking(expand(task_manager(self.options), self.options), mirror)
+        yield from lacking(expand(task_manager(self.options), self.options), self.options, mirror)
 
     def reads(self) -> Iterator[str]:
         """What every task is made of, as a digest a task."""
@@ -66,7 +66,7 @@ class Harness:
                 if not subject.skip_missing:
                     raise
                 # An empty fingerprint: the run is out of date once the data has come.
-                data = {} if of_code(spec.definition) else dict.fromkeys(spec.sources, "")
+                data = {} if of_task(spec, self.options) else dict.fromkeys(spec.sources, "")
                 reason = error.what.replace(f"the data of task '{spec.name}'", "its data")
                 yield Chunk(skipped=[Skipped(spec.name, reason, group=spec.group)], data=data)
         for each in prepared:
@@ -126,7 +126,7 @@ class Harness:
 
 def _prepared(compiler: Compiler, spec: TaskSpec) -> Prepared:
     """The task with its data found. Raises DataMissing, also for a package that it imports."""
-    refuse(of_code(spec.definition))
+    refuse(of_task(spec, compiler.options))
     return compiler.prepare(spec)
 
 

@@ -47,6 +47,10 @@ class TaskFiles:
         """All of them."""
         return [*self.yaml, *self.code, *self.named]
 
+    def mentions(self, word: str) -> bool:
+        """Whether the word stands in its YAML or its code."""
+        return any(word in file.read_text("utf-8") for file in (*self.yaml, *self.code))
+
     def digest(self) -> str:
         """sha256 of the contents and of the files' names; the same wherever the folder lies."""
         return files.json_sha256([[file.name, files.sha256(file)] for file in self.every])

@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import os
 import re
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,9 +19,10 @@ from typing import Any, Literal
 from pydantic import Field
 
 from pyr import content, datasets
-from pyr.errors import ContentError, DataMissing, did_you_mean
+from pyr.errors import ContentError, DataMissing, PyrError, did_you_mean
 from pyr.probes import askable, instructions
 from pyr.probes.needs import Need, of_code
+from pyr.probes.run_code import own_code_eval
 from pyr.probes.task_files import TaskFiles, task_files
 from pyr.schema import Strict
 
@@ -43,8 +46,14 @@ class HarnessOptions(Strict):
     on_too_long: Literal["skip", "fail"] = "skip"
     """What becomes of a task with an item that this model cannot be asked: the item is left out and
     counted, or the evaluation ends."""
+    run_code: bool = False
+    """Run the programs that a model writes, where a task asks for that (`run_code.py`)."""
     swap_contexts: bool = False
     """Ask every item again with another item's context: see `control.py`."""
+
+
+_SPLITS = {"test_docs", "validation_docs", "training_docs", "fewshot_docs"}
+"""lm-eval's methods that look a split up by its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,8 @@ class TaskSpec:
     """Files, folders and addresses that it reads by ``dataset_path: json`` or another reader."""
     definition: TaskFiles
     """The files that it is made of."""
+    unsafe: bool = False
+    """True if it runs programs that the model writes."""
 
     @property
     def folder(self) -> Path:
@@ -128,7 +139,10 @@ def expand(manager: Any, options: HarnessOptions) -> list[TaskSpec]:
             config = {**(manager.task_index[leaf].cfg or {}), **overrides}
             dataset, files = data_of(config)
             definition = task_files(Path(manager.task_index[leaf].yaml_path))
-            specs.append(TaskSpec(leaf, group, overrides, limit, dataset, files, definition))
+            unsafe = config.get("unsafe_code", False) is not False
+            specs.append(
+                TaskSpec(leaf, group, overrides, limit, dataset, files, definition, unsafe)
+            )
     names = [spec.name for spec in specs]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -164,21 +178,32 @@ def _leaves(
         for member in sorted(entry.tags):
             yield from _leaves(manager, member, overrides, group or name)
     elif entry.kind.name == "GROUP":
-        for member in _members(entry.cfg["task"]):
-            yield from _leaves(manager, member, overrides, group or name)
+        for member, keys in _members(entry.cfg, overrides):
+            yield from _leaves(manager, member, keys, group or name)
     else:
         yield name, group, overrides
 
 
-def _members(children: Sequence[str | Mapping[str, Any]]) -> Iterator[str]:
-    """Names of a group's members; groups written inside it are taken apart too."""
-    for child in children:
+def _members(
+    group: Mapping[str, Any], overrides: Mapping[str, Any]
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Names of a group's members with the keys that it sets for each, as lm-eval merges them.
+
+    Groups written inside it are taken apart too. What stands beside a member's name comes last.
+    """
+    from lm_eval.tasks._factory import GROUP_FIELD_NAMES
+
+    own = {key: value for key, value in group.items() if key not in GROUP_FIELD_NAMES}
+    keys = {**own, **overrides}
+    for child in group["task"]:
         if isinstance(child, str):
-            yield child
+            yield child, keys
         elif isinstance(child.get("task"), list):
-            yield from _members(child["task"])
+            yield from _members(child, keys)
         else:
-            yield child.get("task") or child["group"]
+            name = child.get("task") or child["group"]
+            beside = {key: value for key, value in child.items() if key not in ("task", "group")}
+            yield name, {**keys, **beside}
 
 
 def _unknown_task(name: str, manager: Any) -> ContentError:
@@ -256,9 +281,11 @@ def _fingerprints(spec: TaskSpec) -> dict[str, str]:
     return found
 
 
-def lacking(specs: Sequence[TaskSpec], mirror_folder: Path | None) -> Iterator[Need]:
-    """What these tasks need and this machine lacks, each package and data set once."""
-    yield from dict.fromkeys(need for spec in specs for need in of_code(spec.definition))
+def lacking(
+    specs: Sequence[TaskSpec], options: HarnessOptions, mirror_folder: Path | None
+) -> Iterator[Need]:
+    """What these tasks need and this machine or suite lacks, each thing once."""
+    yield from dict.fromkeys(need for spec in specs for need in of_task(spec, options))
     for spec in {(spec.dataset, *spec.files): spec for spec in reversed(specs)}.values():
         try:
             place(spec, mirror_folder)
@@ -270,6 +297,22 @@ def lacking(specs: Sequence[TaskSpec], mirror_folder: Path | None) -> Iterator[N
             if spec.dataset and mirror_folder is None and not _cached(spec.dataset):
                 what = f"data set {spec.dataset} (task '{spec.name}') is not on this machine"
                 yield Need(what, f"the hub is asked for it; or {_fetch(spec)}", False)
+
+
+def of_task(spec: TaskSpec, options: HarnessOptions) -> list[Need]:
+    """What a task cannot do without, its data apart."""
+    found = [need for need in of_code(spec.definition)]
+    if spec.unsafe:
+        # Its `code_eval` is ours, so that the package is not missed.
+        found = [need for need in found if not need.what.startswith("package 'evaluate'")]
+    if spec.unsafe and not options.run_code:
+        found.append(
+            Need(
+                f"task '{spec.name}' runs programs that the model writes, which must be allowed",
+                "read evals/README.md on what limits them, then add --set run_code=true",
+            )
+        )
+    return found
 
 
 def _cached(dataset: str) -> bool:
@@ -293,38 +336,45 @@ def load(manager: Any, spec: TaskSpec, where: Place) -> Any:
     overrides = dict(spec.overrides)
     if where.folder is not None:
         overrides["dataset_path"] = str(where.folder)
+    try:
+        return _build(manager, spec, overrides)
+    except PyrError:
+        raise
+    # A task's own code, and the data set's, can raise anything.
+    except Exception as error:
+        raise _not_made(spec, where, error) from error
+
+
+def _not_made(spec: TaskSpec, where: Place, error: Exception) -> PyrError:
+    """What is wrong with a task that lm-eval cannot make: its data, its packages or its code."""
     from datasets.exceptions import DatasetGenerationError
 
-    try:
-        task = _build(manager, spec, overrides)
-    except KeyError as error:
-        if not spec.dataset:
-            raise ContentError(f"task '{spec.name}' names {error}, which is not there.") from error
-        split_in = where.folder or spec.dataset
-        raise _data_missing(spec, f"no split {error} in {split_in}") from error
-    except DatasetGenerationError as error:
-        raise ContentError(
+    reason = askable.describe(error)
+    steps = {frame.name for frame in traceback.extract_tb(error.__traceback__)}
+    if isinstance(error, DatasetGenerationError):
+        return ContentError(
             f"the data of task '{spec.name}' cannot be read: {error.__cause__ or error}",
             where=f"data: {where.folder or spec.dataset}",
             remedy="fetch it again",
-        ) from error
-    except (TypeError, AttributeError, IndexError) as error:
-        raise ContentError(
-            f"lm-eval cannot make task '{spec.name}': {error}",
-            where=f"the suite sets: {dict(spec.overrides)}",
-            remedy="see that every value is of the type that lm-eval's task files have there",
-        ) from error
-    except (OSError, ValueError, RuntimeError) as error:
-        if not spec.dataset:
-            raise ContentError(f"task '{spec.name}' cannot be loaded: {error}") from error
-        reason = " ".join(str(error).split())[:200]
-        raise _data_missing(spec, f"{type(error).__name__}: {reason}") from error
-    if task.config.unsafe_code:
-        raise ContentError(
-            f"task '{spec.name}' runs code that the model writes; Pyr has no sandbox for it.",
-            remedy="take it out of the suite",
         )
-    return task
+    if isinstance(error, KeyError) and steps & _SPLITS:
+        if not spec.dataset:
+            return ContentError(f"task '{spec.name}' names {error}, which is not there.")
+        return _data_missing(spec, f"no split {error} in {where.folder or spec.dataset}")
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return DataMissing(
+            f"package '{error.name}' is not installed: task '{spec.name}' imports it",
+            where=str(spec.folder),
+            remedy=f"pip install {error.name.partition('.')[0].replace('_', '-')}  "
+            "(or pass --skip-missing)",
+        )
+    if "load_dataset" in steps and spec.dataset:
+        return _data_missing(spec, reason)
+    return ContentError(
+        f"lm-eval cannot make task '{spec.name}': {reason}",
+        where=f"{spec.folder}; the suite sets: {dict(spec.overrides)}",
+        remedy="mend the task's files, or take it out of the suite",
+    )
 
 
 def scorer(manager: Any, spec: TaskSpec, doc: Any) -> Any:
@@ -348,7 +398,8 @@ def _build(manager: Any, spec: TaskSpec, overrides: Mapping[str, Any]) -> Any:
     if "ifeval" in spec.folder.parts:
         instructions.ifeval()
     request = {"group": "suite", "task": [{**overrides, "task": spec.name}]}
-    with askable.past_unsound_documents():
+    own = own_code_eval() if spec.unsafe else nullcontext()
+    with own, askable.past_unsound_documents():
         return manager.load([request])["tasks"][spec.name]
 
 

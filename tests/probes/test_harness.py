@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 from factories_probes import GENERATION, QUESTIONS, TASK, records, run, score
 
 from pyr.errors import ContentError, DataMissing
@@ -198,3 +199,47 @@ def test_groups_are_taken_apart_and_remembered(subject: Subject) -> None:
     assert sum(spec.group == "mmlu_continuation" for spec in specs) == 57
     assert sum(spec.group == "blimp" for spec in specs) == 67
     assert {spec.dataset for spec in specs} == {"cais/mmlu", "nyu-mll/blimp"}
+
+
+def test_keys_that_a_group_sets_for_its_members_count(sums: tuple[Path, Path]) -> None:
+    from pyr.probes.tasks import HarnessOptions, expand, task_manager
+
+    group = {
+        "group": "both",
+        "num_fewshot": 2,
+        "task": ["sums", {"task": "says", "num_fewshot": 5, "description": "Add."}],
+    }
+    (sums[1] / "both.yaml").write_text(yaml.safe_dump(group))
+    options = HarnessOptions(include_path=[str(sums[1])], tasks=["both"])
+    manager = task_manager(options)
+    specs = {spec.name: dict(spec.overrides) for spec in expand(manager, options)}
+    assert specs == {
+        "sums": {"num_fewshot": 2},
+        "says": {"num_fewshot": 5, "description": "Add."},
+    }
+
+
+def test_an_error_of_a_tasks_code_is_not_called_missing_data(
+    sums: tuple[Path, Path], in_mirror: Subject
+) -> None:
+    (sums[1] / "broken.py").write_text("raise OSError('no such script')\n")
+    (sums[1] / "sums.yaml").write_text(TASK + "process_docs: !function broken.f\n")
+    with pytest.raises(ContentError, match="lm-eval cannot make task 'sums': OSError"):
+        run({"include_path": [str(sums[1])], "tasks": ["sums"]}, in_mirror)
+
+
+def test_a_package_that_only_running_the_code_misses_is_called_a_package(
+    sums: tuple[Path, Path], in_mirror: Subject
+) -> None:
+    code = "import sys\nsys.path.insert(0, '.')\nimport no_such_module\n"
+    (sums[1] / "lacking.py").write_text(code)
+    (sums[1] / "sums.yaml").write_text(TASK + "process_docs: !function lacking.f\n")
+    options = {"include_path": [str(sums[1])], "tasks": ["sums"]}
+    with pytest.raises(DataMissing, match="package 'no_such_module' is not installed"):
+        run(options, in_mirror)
+    [skipped] = [
+        each
+        for chunk in run(options, replace(in_mirror, skip_missing=True))
+        for each in chunk.skipped
+    ]
+    assert "no_such_module" in skipped.reason
