@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +74,16 @@ def open_model(checkpoint: Checkpoint, settings: EngineSettings) -> LM:
     if settings.resolved().device == "cpu":
         keep_freed_memory()
     return load_object(target, what="engine")(checkpoint, settings)
+
+
+def cache_keyword(model: Any) -> str:
+    """What a model's forward calls its keys and values; empty if it takes none.
+
+    transformers renamed ``past_key_values`` to ``cache`` in 5.24, model by model.
+    """
+    parameters = inspect.signature(model.forward).parameters
+    names = ("cache", "past_key_values")
+    return next((name for name in names if name in parameters), "")
 
 
 def load_object(target: str, *, what: str) -> Any:

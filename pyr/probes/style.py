@@ -370,7 +370,8 @@ def yardstick(found: Sequence[Mapping[str, float]], names: Sequence[str]) -> Yar
 
 def table(found: Sequence[Mapping[str, float]], names: Sequence[str]) -> Floats:
     """The features of texts as rows, in the order of `names`."""
-    return pd.DataFrame(found, columns=list(names)).to_numpy(dtype=np.float64)
+    # In C order: sums over rows and over columns add in the order that results were made with.
+    return np.ascontiguousarray(pd.DataFrame(found, columns=list(names)), dtype=np.float64)
 
 
 def toward(own: Yardstick, other: Yardstick, table_IF: Floats) -> Floats | None:

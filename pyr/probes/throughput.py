@@ -19,6 +19,7 @@ from pydantic import Field
 
 from pyr import content, hardware
 from pyr.data.filters import read_shipped_passages
+from pyr.engines import cache_keyword
 from pyr.errors import MeasureError
 from pyr.probes import Chunk, Subject
 from pyr.schema import Direction, Kind, Record, Skipped, Strict
@@ -188,11 +189,12 @@ class Bench:
         ids_BL = self.ids_L[None, :length].expand(rows, -1)
         with torch.inference_mode():
             cache = DynamicCache(config=self.model.config)
+            keyword = cache_keyword(self.model)
             hardware.synchronise(self.device)
             began = time.perf_counter()
             for place in range(length):
                 step_B1 = ids_BL[:, place : place + 1]
-                self.model(step_B1, past_key_values=cache, use_cache=True, logits_to_keep=1)
+                self.model(step_B1, **{keyword: cache}, use_cache=True, logits_to_keep=1)
             hardware.synchronise(self.device)
             return self._timed("decode", rows, length, time.perf_counter() - began)
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from factories_probes import Holding
 
+from pyr.engines import cache_keyword
 from pyr.probes import Subject
 from pyr.probes.throughput import Bench, Throughput
 
@@ -63,7 +64,9 @@ def test_decoding_steps_say_what_one_pass_says(bench: Bench) -> None:
         whole = bench.model(bench.ids_L[None, :8]).logits[0, -1]
         for place in range(8):
             step = bench.ids_L[None, place : place + 1]
-            out = bench.model(step, past_key_values=cache, use_cache=True, logits_to_keep=1)
+            out = bench.model(
+                step, **{cache_keyword(bench.model): cache}, use_cache=True, logits_to_keep=1
+            )
     torch.testing.assert_close(out.logits[0, -1], whole, rtol=1e-4, atol=1e-4)
 
 

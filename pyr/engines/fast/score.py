@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import DynamicCache
 
+from pyr.engines import cache_keyword
 from pyr.engines.fast.attention import packed_attention, to_device
 from pyr.engines.fast.plan import Budget, Ints, Pack, Packer, Request, Stream, arrange
 from pyr.errors import MeasureError
@@ -60,6 +61,7 @@ class Scorer:
         self.model = model
         self.budget = budget or default_budget(model)
         self.work = Work(Shape.of(model))
+        self._cache_keyword = cache_keyword(model)
         self._retained: _Retained | None = None
 
     def score(self, requests: Sequence[Request]) -> Scores:
@@ -121,7 +123,7 @@ class Scorer:
         logits_NV = self.model(
             input_ids=torch.from_numpy(pack.tokens_T).to(device)[None],
             position_ids=torch.from_numpy(pack.positions_T).to(device)[None],
-            past_key_values=cache if caching else None,
+            **{self._cache_keyword: cache if caching else None},
             use_cache=caching,
             logits_to_keep=torch.from_numpy(pack.rows_N).to(device),
             packed_cells=to_device(pack, device, self.model.dtype),

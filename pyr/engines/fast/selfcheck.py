@@ -25,6 +25,7 @@ import torch
 from lm_eval.api.instance import Instance
 from numpy.typing import NDArray
 
+from pyr.engines import cache_keyword
 from pyr.engines.fast import slots
 from pyr.engines.fast.attention import UnsupportedAttention
 from pyr.engines.fast.lm import FastLM
@@ -38,7 +39,9 @@ from pyr.files import write
 _LOG = logging.getLogger(__name__)
 
 _VERSIONS = ("torch", "transformers", "lm_eval")
-_NEEDED = ("position_ids", "past_key_values", "logits_to_keep")
+_NEEDED = ("position_ids", "logits_to_keep")
+_TESTED = (5, 24)
+"""The newest transformers that Pyr is tested with; a newer one may have renamed an argument."""
 
 _WINDOW = 48
 """Tokens that both engines are told the model can take, so that long texts are cheap."""
@@ -106,8 +109,23 @@ def unsupported(model: Any) -> str:
     rule = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
     if rule in LENGTH_RULES:
         return f"its {rule} positions depend on the longest text of a batch"
-    lacking = [name for name in _NEEDED if name not in inspect.signature(model.forward).parameters]
-    return f"its forward takes no {', '.join(lacking)}" if lacking else slots.unsupported(model)
+    return _lacking(model) or slots.unsupported(model)
+
+
+def _lacking(model: Any) -> str:
+    """Which arguments its forward lacks, in a sentence, and how to get them; empty if none."""
+    parameters = inspect.signature(model.forward).parameters
+    lacking = [name for name in _NEEDED if name not in parameters]
+    if not cache_keyword(model):
+        lacking.append("cache")
+    if not lacking:
+        return ""
+    version = importlib.metadata.version("transformers")
+    said = f"its forward takes no {', '.join(lacking)} in transformers {version}"
+    if tuple(map(int, version.split(".")[:2])) <= _TESTED:
+        return said
+    tested = ".".join(map(str, _TESTED))
+    return f"{said}; pip install 'transformers=={tested}.*' is the newest that Pyr is tested with"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,7 @@ def test_a_model_that_is_scored_otherwise_is_caught(
     model = tiny_model("llama", max_position_embeddings=2048).to(getattr(torch, dtype))
     forward = model.forward
 
+    @functools.wraps(forward)
     def without_positions(*args, position_ids=None, **kwargs):
         return forward(*args, **kwargs)
 
