@@ -2,7 +2,7 @@
 CHECKPOINT = .cache/demo/SmolLM2-135M-Instruct
 DATASETS = ../shared/data/hub .cache/demo/hub
 
-.PHONY: demo test nightly check report-example train-example bench parity bench-gates twins planted-faults public-histories clean
+.PHONY: demo test nightly test-newest test-oldest check report-example train-example bench parity bench-gates twins planted-faults public-histories clean
 
 demo: .venv/.ready
 	.venv/bin/pyr demo
@@ -13,6 +13,13 @@ test: .venv/.ready
 # What takes minutes: kills at random moments, several ranks, whole recipes, the wheel end to end.
 nightly: .venv/.ready
 	.venv/bin/python -m pytest -m slow
+
+# The newest versions that the ranges allow, on the newest Python that is there; then the oldest.
+test-newest:
+	.ci/other-versions newest
+
+test-oldest:
+	.ci/other-versions oldest
 
 check: .venv/.ready
 	.venv/bin/ruff format --check .
@@ -53,7 +60,7 @@ public-histories: .venv/.ready
 	.venv/bin/python tests/bench/public_histories.py $(DATA) --write docs/gates.md
 
 clean:
-	rm -rf .venv .cache dist build
+	rm -rf .venv .venv-newest .venv-oldest .cache dist build
 
 .venv/.ready: pyproject.toml constraints.txt
 	.ci/setup

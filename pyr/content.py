@@ -31,12 +31,12 @@ def path(relative: str) -> Path:
 
     Raises ContentError if this installation does not hold it.
     """
-    for root in (_PACKAGED, _CHECKOUT):
-        if (root / relative).exists():
-            return root / relative
+    root = _root()
+    if (root / relative).exists():
+        return root / relative
     raise ContentError(
         f"the content '{relative}' is missing from this installation.",
-        where=f"looked in: {_PACKAGED}, {_CHECKOUT}",
+        where=f"looked in: {root}",
         remedy="install again: pip install --force-reinstall pyr-lm",
     )
 
@@ -45,6 +45,35 @@ def given_or_shipped(name: str) -> Path:
     """The file or folder at this path; where there is none, the shipped one of that name."""
     given = Path(name)
     return given if given.exists() else path(name)
+
+
+def _root() -> Path:
+    """The folder of the shipped content: in the package, or beside it in a checkout."""
+    return _PACKAGED if _PACKAGED.is_dir() else _CHECKOUT
+
+
+def is_shipped(file: Path) -> bool:
+    """True if the file lies in an installed package, where nothing may be written."""
+    return file.resolve().is_relative_to(_PACKAGED)
+
+
+def locate(place: Path, folder: str) -> Path:
+    """Return the place itself if it exists, else the shipped one of that name.
+
+    ``tiny`` and ``train/tiny`` mean the same where `folder` is ``train``. A place that is nowhere
+    comes back as it is, for the caller's own error.
+    """
+    if place.exists() or place.is_absolute():
+        return place
+    for relative in (place, folder / place):
+        if relative.parts[0] == folder and (_root() / relative).exists():
+            return _root() / relative
+    return place
+
+
+def known(folder: str, marker: str) -> list[str]:
+    """Return the names of the shipped folders that hold the file `marker`."""
+    return sorted(file.parent.name for file in path(folder).glob(f"*/{marker}"))
 
 
 def template(file: Path, filters: Mapping[str, Any]) -> jinja2.Template:

@@ -68,6 +68,28 @@ def test_the_wheel_judges_and_reports_from_another_folder(installed: Path, tmp_p
     assert list(tmp_path.glob("results/**/*.html"))
 
 
+@pytest.mark.parametrize("name", ["tiny", "train/tiny"])
+def test_the_wheel_finds_its_recipes_by_name(installed: Path, tmp_path: Path, name: str) -> None:
+    done = run(installed, tmp_path, "-m", "pyr.cli", "train", name, "--until", "no-such-phase")
+    assert done.returncode == 2
+    assert "no-such-phase" in done.stderr and "there is no recipe" not in done.stderr
+
+
+def test_a_recipe_that_is_nowhere_is_said_with_those_that_are(
+    installed: Path, tmp_path: Path
+) -> None:
+    done = run(installed, tmp_path, "-m", "pyr.cli", "train", "tinny")
+    assert done.returncode == 2
+    assert "did you mean: tiny?" in done.stderr
+
+
+def test_the_wheel_finds_its_tokenizer_recipes_by_name(installed: Path, tmp_path: Path) -> None:
+    for name in ("tiny", "train/tiny/tokenizer.yaml"):
+        done = run(installed, tmp_path, "-m", "pyr.cli", "tokenizer", "train", name)
+        assert done.returncode == 2
+        assert "name the folder of the texts with --texts DIR" in done.stderr
+
+
 @pytest.mark.slow
 def test_the_wheel_evaluates_from_another_folder(
     installed: Path, tiny_checkpoint: Path, tmp_path: Path

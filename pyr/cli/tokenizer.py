@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from pyr import content
 from pyr.cli.progress import note, shown
 from pyr.data.filters import read_shipped_passages
 from pyr.errors import UsageError
@@ -24,9 +25,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    file = Path(options.recipe)
+    file = recipe.find(Path(options.recipe))
     asked = recipe.read(file)
-    folder = Path(options.output) if options.output else file.parent / "tokenizer"
+    # An installed package is no place to write to.
+    beside = Path(asked.name) if content.is_shipped(file) else file.parent
+    folder = Path(options.output) if options.output else beside / "tokenizer"
     trainer = trainer_here()
     note(f"{asked.name}: {asked.vocab_size} tokens, {asked.pre_tokenizer}, trained by {trainer}")
     read: list[dict[str, Any]] = []
@@ -49,7 +52,7 @@ def _train(options: argparse.Namespace) -> int:
 
 
 def _sweep(options: argparse.Namespace) -> int:
-    file = Path(options.recipe)
+    file = recipe.find(Path(options.recipe))
     asked = recipe.read(file)
     sizes = _sizes(options.vocab)
     root = Path(options.texts)

@@ -80,15 +80,25 @@ class Texts(Strict):
     texts: TextSources
 
 
+def find(place: Path) -> Path:
+    """Return the recipe's file: a file, a folder that holds a tokenizer.yaml, or a shipped one."""
+    found = content.locate(place, "train")
+    file = found / "tokenizer.yaml" if found.is_dir() else found
+    if not file.is_file():
+        shipped = content.known("train", "tokenizer.yaml")
+        raise ContentError(
+            f"there is no recipe {place}.",
+            where=f"looked for: {file}, and among the shipped ones: {', '.join(shipped)}",
+            remedy="as in: pyr tokenizer train RECIPE.yaml",
+        )
+    return file
+
+
 def read(file: Path) -> Recipe:
     """Read the recipe in a file.
 
     Raises ContentError naming the first wrong key.
     """
-    if not file.is_file():
-        raise ContentError(
-            f"there is no recipe {file}.", remedy="as in: pyr tokenizer train RECIPE.yaml"
-        )
     return content.read(file, Recipe)
 
 

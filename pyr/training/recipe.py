@@ -137,16 +137,21 @@ class Curriculum:
 
 
 def read(path: Path, assignments: Sequence[str] = ()) -> Curriculum:
-    """The recipe in a folder, or in a ``recipe.yaml``; `assignments` are ``KEY=VALUE``.
+    """The recipe in a folder or a ``recipe.yaml``, or a shipped one by its name.
+
+    assignments: ``KEY=VALUE``.
 
     A key is one of recipe.yaml, or ``PHASE.KEY``, ``PHASE.trainer.KEY``, ``PHASE.SOURCE.KEY``.
     Raises ContentError naming the first wrong key, UsageError for a wrong assignment.
     """
-    file = path / "recipe.yaml" if path.is_dir() else path
+    place = content.locate(path, "train")
+    file = place / "recipe.yaml" if place.is_dir() else place
     if not file.is_file():
+        shipped = content.known("train", "recipe.yaml")
         raise ContentError(
             f"there is no recipe at {path}.",
-            remedy="name a folder with a recipe.yaml, as train/tiny",
+            where=f"looked for: {file}, and among the shipped ones: {', '.join(shipped)}",
+            remedy=did_you_mean(path.name, shipped) or "name a folder with a recipe.yaml",
         )
     raw = content.read(file, Recipe).model_dump()
     files = {name: file.parent / f"{name}.yaml" for name in raw["phases"]}
