@@ -93,6 +93,7 @@ def load_model(checkpoint: Checkpoint, settings: EngineSettings) -> Loaded:
     _settle_padding(model, tokenizer)
     notes += _tokens_without_rows(model, tokenizer)
     model = model.to(settings.device).eval()
+    _refuse_unusable(path, model, backend)
     return Loaded(model, tokenizer, backend, tuple(unused), tuple(untied), notes)
 
 
@@ -241,6 +242,31 @@ def _tokens_without_rows(model: Any, tokenizer: Any) -> list[str]:
 
 
 # ------------------------------------------------------------------ errors
+
+
+def _refuse_unusable(path: Path, model: Any, backend: str) -> None:
+    """CheckpointError unless the model takes a text of two tokens and gives logits for each."""
+    import torch
+
+    ids_BL = torch.tensor([[0, 1]], device=model.device)
+    more = {"decoder_input_ids": ids_BL} if backend == "seq2seq" else {}
+    errors: tuple[type[Exception], ...] = (*_loading_errors(), AssertionError)
+    try:
+        with torch.inference_mode():
+            shape = tuple(model(input_ids=ids_BL, **more).logits.shape)
+    except errors as error:
+        said = " ".join(str(error).split()[:40]) or type(error).__name__
+        raise CheckpointError(
+            f"{type(model).__name__} cannot score a plain text: {said}",
+            where=str(path),
+            remedy="no engine can; lm-eval's own cannot either",
+        ) from error
+    if shape[:2] != (1, 2) or len(shape) != 3:
+        raise CheckpointError(
+            f"{type(model).__name__} gives no logits for each token of a plain text.",
+            where=f"{path}: logits of shape {list(shape)} for two tokens",
+            remedy="it is no model of texts alone",
+        )
 
 
 def _few(names: list[str]) -> str:

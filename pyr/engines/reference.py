@@ -18,10 +18,10 @@ def open_reference(checkpoint: Checkpoint, settings: EngineSettings) -> LM:
     """lm-eval's HFLM over the checkpoint."""
     # Set before the import: HFLM logs a warning for every model that is passed as an object.
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    from pyr.engines.hflm import reference_lm
+    from pyr.engines.hflm import ReferenceLM
     from pyr.engines.loading import load_model
 
-    return reference_lm(load_model(checkpoint, settings), settings.batch_size)
+    return ReferenceLM(load_model(checkpoint, settings), batch_size=settings.batch_size)
 
 
 _LOADING_ERRORS = (OSError, ValueError, RuntimeError, LookupError, ImportError)

@@ -177,16 +177,29 @@ def faults(
     found = {}
     for number, instances in requests.items():
         for instance in instances:
-            why = ""
-            if instance.request_type == "loglikelihood":
-                ids = encoded.get(id(instance)) or _encode(lm, instance.args)
-                why = _pair_fault(len(ids[0]), len(ids[1]), lm.max_length)
-            elif instance.request_type == "generate_until" and not instance.args[0]:
-                why = "its prompt is empty"
+            why = _instance_fault(lm, instance, encoded.get(id(instance)))
             if why:
                 found[number] = why
                 break
     return found
+
+
+def _instance_fault(lm: Any, instance: Any, ids: tuple[Any, Any] | None) -> str:
+    from pyr.engines.hflm import ReferenceLM
+
+    opened = lm if isinstance(lm, ReferenceLM) else None
+    if instance.request_type == "loglikelihood":
+        context, continuation = ids or _encode(lm, instance.args)
+        why = _pair_fault(len(context), len(continuation), lm.max_length)
+        return why or (opened.lacking_row([*context, *continuation]) if opened else "")
+    if instance.request_type == "generate_until":
+        if not instance.args[0]:
+            return "its prompt is empty"
+        if opened and opened.cannot_generate:
+            return opened.cannot_generate
+    if opened and opened.lacks_rows:
+        return opened.lacking_row(opened.tok_encode(instance.args[0]))
+    return ""
 
 
 def _encode(lm: Any, pair: tuple[str, str]) -> tuple[Sequence[int], Sequence[int]]:

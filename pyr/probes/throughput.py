@@ -64,7 +64,10 @@ class Throughput:
             reason = f"the model holds {subject.lm.max_length} tokens, {longest} are asked"
             yield Chunk(skipped=[Skipped(self.name, reason, missing=False)])
             return
-        bench = Bench(subject.lm, longest)
+        bench = _bench(subject.lm, longest)
+        if isinstance(bench, str):
+            yield Chunk(skipped=[Skipped(self.name, bench, missing=False)])
+            return
         steps = options.repetitions + 2
         subject.progress(self.name, 0, steps)
         records = bench.peaks()
@@ -220,6 +223,24 @@ class Bench:
             raise MeasureError(f"the clock did not move in {kind}.", remedy="ask for more tokens")
         num_bytes = len(self._tokenizer.decode(self.ids_L[:length]).encode())
         return Timed(kind, rows, length, num_bytes, seconds)
+
+
+def _bench(lm: Any, length: int) -> Bench | str:
+    """The bench of the model, or why it cannot be timed as decoders are.
+
+    Models without keys and values, and types whose forward is older than transformers' common
+    one, are not driven a token at a time here.
+    """
+    if lm.backend != "causal":
+        return "an encoder-decoder is not timed"
+    try:
+        bench = Bench(lm, length)
+        bench.prefill(_TRIAL_STEPS)
+        bench.flops(_TRIAL_STEPS)
+        bench.decode(1, 2)
+    except (RuntimeError, ValueError, TypeError, AttributeError, LookupError) as error:
+        return f"{type(lm.model).__name__} cannot be timed a token at a time: {error}"
+    return bench
 
 
 def _tokens(tokenizer: Any, length: int) -> Any:

@@ -37,7 +37,7 @@ def open_fast(checkpoint: Checkpoint, settings: EngineSettings) -> LM:
     from pyr.engines.fast.lm import FastLM
     from pyr.engines.fast.score import default_budget
     from pyr.engines.fast.selfcheck import check
-    from pyr.engines.hflm import reference_lm
+    from pyr.engines.hflm import ReferenceLM
     from pyr.engines.loading import load_model
 
     loaded = load_model(checkpoint, settings)
@@ -47,7 +47,7 @@ def open_fast(checkpoint: Checkpoint, settings: EngineSettings) -> LM:
             settings.batch_size / EngineSettings().batch_size
         )
         return FastLM(loaded, budget=budget, batch_size=settings.batch_size)
-    lm = reference_lm(loaded, settings.batch_size)
+    lm = ReferenceLM(loaded, batch_size=settings.batch_size)
     name = type(loaded.model).__name__
     note = f"the reference engine was used for {name}, not the fast one: {outcome.reason}"
     lm.notes.append(note)

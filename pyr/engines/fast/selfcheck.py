@@ -78,7 +78,7 @@ class Outcome:
 def check(loaded: Loaded) -> Outcome:
     """The outcome for this kind of model, from the cache or by running the check now."""
     model, tokenizer = loaded.model, loaded.tokenizer
-    reason = unsupported(model)
+    reason = "it is an encoder-decoder" if loaded.backend == "seq2seq" else unsupported(model)
     if reason:
         return Outcome(False, reason)
     file = _cache_folder() / f"{_key(model, tokenizer)}.json"
