@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from pyr import datasets, files
+from pyr.compare import versions
 from pyr.engines import EngineSettings
 from pyr.engines.model_reuse import ModelReuse
 from pyr.gate.sequential import Budget
@@ -119,12 +120,13 @@ def _measure(
     asked = _so_far(run, probes, found).run.asked if budget else {}
     engine_notes = conditions.models.notes(run.run.checkpoint)
     run.finish(
-        finished=_now(),
+        finished=now(),
         skipped=list(dict.fromkeys(found.skipped)),
         notes=[*dict.fromkeys([*found.notes, *engine_notes]), *_spent(asked, budget)],
         data=found.data,
-        environment=_environment(suite, conditions),
+        environment=environment(suite, conditions),
         asked=asked,
+        requests=found.requests,
     )
 
 
@@ -146,6 +148,7 @@ def _ask(run: OpenRun, probes: list[Probe], subject: Subject, found: _Found) -> 
             found.skip(chunk.skipped)
             found.notes += chunk.notes
             found.sizes |= chunk.sizes
+            found.requests |= chunk.requests
         found.unsound = _unsound(run.records("health"))
 
 
@@ -154,7 +157,7 @@ def _so_far(run: OpenRun, probes: list[Probe], found: _Found) -> Results:
     records = pd.concat([run.records(probe.name) for probe in probes], ignore_index=True)
     items = records.groupby("task")["item"].nunique()
     asked = {task: (int(items.get(task, 0)), size) for task, size in found.sizes.items()}
-    whole = replace(run.run, finished=_now(), skipped=tuple(found.skipped), asked=asked)
+    whole = replace(run.run, finished=now(), skipped=tuple(found.skipped), asked=asked)
     return Results(whole, records, aggregates_frame([]))
 
 
@@ -175,6 +178,7 @@ class _Found:
     skipped: list[Skipped] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     sizes: dict[str, int] = field(default_factory=dict)
+    requests: dict[str, str] = field(default_factory=dict)
     unsound: str = ""
     """Why nothing more can be measured."""
 
@@ -218,14 +222,16 @@ def _new_run(
     key = files.text_sha256(f"{checkpoint.digest}{digest}{engine}{plan}")[:10]
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{checkpoint.name}--{suite.name}--{key}")
     known = {run.id: run for run in store.runs()}
-    environment = _environment(suite, conditions)
+    today = environment(suite, conditions)
     number = 1
     while earlier := known.get(_numbered(stem, number)):
-        changed = _changed(earlier, environment, conditions)
+        changed = _changed(earlier, today, conditions)
         if not changed:
             break
         if not earlier.finished:
             say(f"{earlier.id} was broken off under {changed}: it is measured anew")
+        elif versions.changes(earlier.environment, today):
+            say(f"{earlier.id} was measured under {changed}: it is measured again")
         number += 1
     return Run(
         id=_numbered(stem, number),
@@ -233,9 +239,18 @@ def _new_run(
         suite=suite.name,
         suite_digest=digest,
         engine=engine,
-        environment=environment,
-        started=_now(),
+        environment=today,
+        started=now(),
     )
+
+
+def next_id(run: Run, store: Store) -> str:
+    """The first id after that of a stored run which no run has."""
+    known = {each.id for each in store.runs()}
+    number = 2
+    while _numbered(run.id, number) in known:
+        number += 1
+    return _numbered(run.id, number)
 
 
 def _numbered(stem: str, number: int) -> str:
@@ -256,7 +271,7 @@ def _changed(run: Run, environment: Mapping[str, Any], conditions: Conditions) -
     lacking = any(skipped.missing for skipped in run.skipped) and not conditions.skip_missing
     if lacking and not any(skipped.unsound for skipped in run.skipped):
         return "less data than is here now"
-    return ""
+    return ", ".join(map(str, versions.changes(run.environment, environment)))
 
 
 def _other_conditions(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
@@ -269,9 +284,10 @@ def _other_conditions(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 
 def suite_digest(suite: Suite) -> str:
-    """sha256 of what is asked: the suite's words, what its tasks are made of, lm-eval's version.
+    """sha256 of what is asked: the suite's words, and what its tasks are made of.
 
-    Name, description, the places of files and what lies beside them do not count.
+    Name, description, the places of files and what lies beside them do not count. Versions of
+    libraries are looked at apart: `pyr.compare.versions`.
     """
     asked = suite.model_dump(mode="json", exclude={"name", "description", "datasets"})
     for probe in asked["probes"]:
@@ -280,7 +296,6 @@ def suite_digest(suite: Suite) -> str:
     ingredients = {
         "asked": asked,
         "reads": [_reads(spec) for spec in suite.probes],
-        "lm_eval": importlib.metadata.version("lm_eval"),
     }
     return files.json_sha256(ingredients)
 
@@ -301,7 +316,7 @@ def _is_place(text: str) -> bool:
         return False
 
 
-def _environment(suite: Suite, conditions: Conditions) -> dict[str, Any]:
+def environment(suite: Suite, conditions: Conditions) -> dict[str, Any]:
     """What a reader needs to repeat the run."""
     import torch
 
@@ -331,5 +346,6 @@ def _version(distribution: str) -> str:
         return "not installed"
 
 
-def _now() -> str:
+def now() -> str:
+    """This moment, ISO 8601 in UTC."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

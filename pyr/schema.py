@@ -149,6 +149,8 @@ class Run:
     skipped: Sequence[Skipped] = ()
     asked: Mapping[str, Sequence[int]] = field(default_factory=dict)
     """Of a run in stages: items asked and items there are, by task. Empty: all were asked."""
+    requests: Mapping[str, str] = field(default_factory=dict)
+    """Digest of all that the model was given, by lm-eval task: what its answers are answers to."""
     started: str = ""
     """ISO 8601, UTC."""
     finished: str = ""

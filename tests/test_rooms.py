@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "pyr"
 ROOMS = (
     "errors files hardware schema content data checkpoint datasets faults store compare gate "
-    "tokenization engines probes report evaluate pipeline training cli"
+    "tokenization engines probes report evaluate refresh pipeline training cli"
 ).split()
 
 LISTED = re.compile(r"(?:^|, ) *(\w+\.py)\b")

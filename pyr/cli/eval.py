@@ -19,6 +19,7 @@ from pyr.evaluate import Conditions, evaluate
 from pyr.gate import read_verdict
 from pyr.gate.spec import Gate
 from pyr.pipeline import assess_and_report, read_gate
+from pyr.refresh import refreshed
 from pyr.schema import Checkpoint, Run, Suite
 from pyr.store import Store
 
@@ -73,7 +74,10 @@ def _baseline(
     if path.exists() and not (path / "run.json").is_file():
         checkpoint = identify(path, allow_pickle=settled.allow_pickle)
         return evaluate(checkpoint, settled.suite, store, conditions)
-    return store.run(options.baseline)
+    found = refreshed(store.run(options.baseline), settled.suite, store, conditions)
+    if found.said:
+        print(found.said, file=sys.stderr)
+    return found.run
 
 
 def _beside_a_verdict(folder: Path, health: Gate) -> Path | None:

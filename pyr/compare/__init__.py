@@ -10,6 +10,7 @@ items, asked the same way.
                       the mean of several checkpoints
     differences.py    two runs' scores -> a Comparison for every measure
     score_history.py  earlier checkpoints of one training: which, in which order, their scores
+    versions.py       whether results under other versions of the libraries can be compared
     noise.py          how much scores differ for no lasting reason; whether a task carries signal
 """
 

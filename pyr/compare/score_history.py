@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from pyr.compare import versions
 from pyr.compare.limits import Interval, interval
 from pyr.compare.scores import averaged, scores
 from pyr.schema import Axis, Checkpoint, Estimate, Run
@@ -61,9 +62,12 @@ def same_training(candidate: Run, runs: Iterable[Run]) -> list[Run]:
 
 
 def same_question(candidate: Run, runs: Iterable[Run]) -> list[Run]:
-    """Those of `same_training` that were asked the candidate's suite."""
-    alike = same_training(candidate, runs)
-    return [run for run in alike if run.suite_digest == candidate.suite_digest]
+    """Those of `same_training` that were asked the candidate's suite, under like libraries."""
+    return [
+        run
+        for run in same_training(candidate, runs)
+        if run.suite_digest == candidate.suite_digest and not versions.between(candidate, run)
+    ]
 
 
 # ------------------------------------------------------------------ how far along they are

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Literal
 
-from pyr.compare import Interval, Reliability, interval, noise_reach, reach
+from pyr.compare import Interval, Reliability, interval, noise_reach, reach, versions
 from pyr.gate.spec import Gate, Rule
 from pyr.schema import Comparison, Estimate, NoteCode, Run, State
 from pyr.store import Results
@@ -177,15 +177,22 @@ def bar_to_pass(bench: Bench, rule: Rule, row: Comparison) -> str:
     """
     if not is_relative(rule) or bench.baseline is None:
         return ""
-    if row.note is not None and row.note.code is NoteCode.OTHER_PROMPTS:
-        return row.note.text
-    if bench.candidate.run.suite_digest != bench.baseline.run.suite_digest:
-        return "the suites differ"
-    if _left_out(bench.candidate.run, row) != _left_out(bench.baseline.run, row):
-        return "the two runs left out other items"
+    if other := _measured_otherwise(bench.candidate.run, bench.baseline.run, row):
+        return other
     if rule.not_worse_by is None:
         return ""
     return _at_chance(bench, row) or _unreliable(bench, row)
+
+
+def _measured_otherwise(candidate: Run, baseline: Run, row: Comparison) -> str:
+    """What was not the same when the two runs measured this, or an empty string."""
+    if row.note is not None and row.note.code is NoteCode.OTHER_PROMPTS:
+        return row.note.text
+    if candidate.suite_digest != baseline.suite_digest:
+        return "the suites differ"
+    if _left_out(candidate, row) != _left_out(baseline, row):
+        return "the two runs left out other items"
+    return versions.between(candidate, baseline)
 
 
 def _skipped_of(bench: Bench, row: Comparison) -> str:

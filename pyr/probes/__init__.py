@@ -50,6 +50,8 @@ class Chunk:
     notes: Sequence[str] = ()
     sizes: Mapping[str, int] = field(default_factory=dict)
     """How many items there are to be asked, by task."""
+    requests: Mapping[str, str] = field(default_factory=dict)
+    """Digest of all that the model is given, by task."""
 
 
 def _all(task: str) -> None:

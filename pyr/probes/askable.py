@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jinja2
 
@@ -16,6 +16,15 @@ from pyr.errors import ContentError
 
 _TRIED = 1000
 """Documents that are looked at for a sound one."""
+
+
+@runtime_checkable
+class Choosing(Protocol):
+    """An LM that says itself which items it cannot be asked."""
+
+    def unaskable(self, requests: Mapping[str, Sequence[Any]]) -> dict[str, str]:
+        """Reasons by item; requests: lm-eval's Instances by item."""
+        ...
 
 
 @contextmanager
@@ -172,6 +181,8 @@ def faults(
     """
     from lm_eval.api.model import TemplateLM
 
+    if isinstance(lm, Choosing):
+        return lm.unaskable(requests)
     if not isinstance(lm, TemplateLM):
         return {}
     found = {}

@@ -56,6 +56,14 @@ class Compiled:
     unaskable: Mapping[str, str]
     """Why an item cannot be asked, by its number; it is not in the order."""
 
+    def digest(self) -> str:
+        """sha256 of all that the model is given: an answer to the same is the same answer."""
+        asked = [
+            [item, [[each.request_type, each.args, each.repeats] for each in self.requests[item]]]
+            for item in self.order
+        ]
+        return text_sha256(json.dumps(asked, sort_keys=True, default=str))
+
 
 _NOT_IN_REQUESTS = ("swap_contexts", "run_code", "on_too_long")
 """Options that leave the requests as they are."""

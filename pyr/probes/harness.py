@@ -76,6 +76,7 @@ class Harness:
                 data=compiled.data,
                 notes=_fitted(subject.lm, compiled),
                 sizes={each.spec.name: len(compiled.order)},
+                requests={each.spec.name: compiled.digest()},
             )
             yield from self._score(compiled, subject)
 

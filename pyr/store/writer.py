@@ -134,6 +134,7 @@ class OpenRun:
         data: Mapping[str, str],
         environment: Mapping[str, Any],
         asked: Mapping[str, Sequence[int]] | None = None,
+        requests: Mapping[str, str] | None = None,
     ) -> None:
         """Merge the chunks into one sorted file a probe, then declare the run finished.
 
@@ -156,6 +157,7 @@ class OpenRun:
             data=dict(data),
             environment=dict(environment),
             asked=dict(asked or {}),
+            requests=dict(requests or {}),
         )
         write_manifest(self._folder, Manifest(run, digests))
         self.run = run

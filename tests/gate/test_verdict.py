@@ -164,6 +164,15 @@ def test_other_suites_do_not_pass_even_where_the_prompts_are_the_same():
     assert "but cannot pass as the suites differ" in found.findings[0].sentence
 
 
+def test_runs_under_libraries_that_change_scores_do_not_pass():
+    new, old = ({"environment": {"versions": {"lm_eval": each}}} for each in ("0.4.14", "0.4.13"))
+    found = verdict(KEEP, sure("new", **new), sure("old", **old))
+    assert found.state == "unclear"
+    assert (
+        "the baseline was measured under lm_eval 0.4.13 (now 0.4.14)" in found.findings[0].sentence
+    )
+
+
 def test_four_items_that_did_not_change_do_not_pass():
     few, same = (results(records([1.5] * 4), name=name) for name in ("a", "b"))
     found = finding(KEEP, few, same)
