@@ -38,6 +38,8 @@ from pyr.files import new_folder, sha256
 
 FILE = "file:"
 """How a run names a source that is a file or folder, not a data set of the hub."""
+HUB = "hub:"
+"""How it names a data set that came from the hub or its cache; it is known by its commit."""
 
 _SETTLED_NS = 2_000_000_000
 
@@ -156,10 +158,23 @@ def source_fingerprint(name: str, mirror: Path | None) -> str | None:
     """
     if name.startswith(FILE):
         return files_fingerprint(name.removeprefix(FILE))
+    if name.startswith(HUB):
+        return hub_revision(name.removeprefix(HUB)) if mirror is None else None
     if mirror is None or name.startswith("task:"):
         return None
     place = locate(mirror, name)
     return fingerprint(place) if place else ""
+
+
+def hub_revision(dataset: str) -> str | None:
+    """Return the commit of a hub data set that this machine's cache holds as the newest, if any."""
+    from huggingface_hub import constants
+
+    folder = Path(constants.HF_HUB_CACHE, f"datasets--{dataset.replace('/', '--')}")
+    try:
+        return (folder / "refs" / "main").read_text(encoding="utf-8").strip() or None
+    except OSError:
+        return None
 
 
 @functools.cache

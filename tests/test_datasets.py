@@ -67,3 +67,13 @@ def test_a_source_is_known_by_its_content_wherever_it_lies(tmp_path):
     assert datasets.source_fingerprint("allenai/sciq", None) is None
     assert datasets.source_fingerprint("allenai/none", tmp_path) == ""
     assert datasets.source_fingerprint("file:nowhere", None) == ""
+
+
+def test_a_data_set_of_the_hub_is_known_by_its_commit(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    assert datasets.source_fingerprint("hub:org/set", None) is None
+    refs = tmp_path / "datasets--org--set/refs"
+    refs.mkdir(parents=True)
+    (refs / "main").write_text("abc\n")
+    assert datasets.source_fingerprint("hub:org/set", None) == "abc"
+    assert datasets.source_fingerprint("hub:org/set", tmp_path) is None

@@ -204,8 +204,9 @@ def _instance_fault(lm: Any, instance: Any, ids: tuple[Any, Any] | None) -> str:
         why = _pair_fault(len(context), len(continuation), lm.max_length)
         return why or (opened.lacking_row([*context, *continuation]) if opened else "")
     if instance.request_type == "generate_until":
-        if not instance.args[0]:
-            return "its prompt is empty"
+        # Some tokenizers put a token before every text: an empty one is then no empty prompt.
+        if not instance.args[0].strip() and not len(lm.tok_encode(instance.args[0])):
+            return "its prompt has no token"
         if opened and opened.cannot_generate:
             return opened.cannot_generate
     if opened and opened.lacks_rows:

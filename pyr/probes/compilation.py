@@ -110,6 +110,10 @@ class Compiler:
         self._check_askable(spec, unaskable, order)
         named = {f"{datasets.FILE}{name}": value for name, value in bundle.reads.items()}
         data = {**prepared.place.fingerprints, **named}
+        # Looked at after the data was loaded: that may have fetched a newer revision.
+        commit = datasets.hub_revision(spec.dataset) if spec.dataset else None
+        if commit and self.subject.mirror is None:
+            data[f"{datasets.HUB}{spec.dataset}"] = commit
         return Compiled(spec, task, order, requests, data, encoded, unaskable)
 
     def _check_askable(

@@ -273,3 +273,9 @@ def test_items_left_out_are_left_out_of_a_bundle_too(
     first, second = run(options, bundling), run(options, bundling)
     assert skips(first) == skips(second) != []
     assert records(first) == records(second)
+
+
+def test_a_prompt_without_a_token_is_left_out(task: Make, either: Subject) -> None:
+    [skipped] = skips(run(task("exact_match", rows=with_row(q=""), **GENERATION), either))
+    assert skipped.items == ("5",)
+    assert "its prompt has no token" in skipped.reason
