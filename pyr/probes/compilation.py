@@ -55,6 +55,7 @@ class Compiled:
     """Context and continuation ids by the id() of an Instance; empty if the engine encodes."""
     unaskable: Mapping[str, str]
     """Why an item cannot be asked, by its number; it is not in the order."""
+    notes: Sequence[str] = ()
 
     def digest(self) -> str:
         """sha256 of all that the model is given: an answer to the same is the same answer."""
@@ -95,14 +96,14 @@ class Compiler:
         Raises ContentError if no item can be asked, or if one cannot and the suite forbids that.
         """
         spec, task, lm = prepared.spec, prepared.task, self.subject.lm
-        bundle = prepared.bundle
+        bundle, notes = prepared.bundle, []
         if bundle is None:
             with opened() as noted:
                 bundle = self._build(spec, task, lm)
             reads = {**prepared.reads, **self._fingerprints(spec, noted)}
             bundle = replace(bundle, reads=reads)
-            if prepared.file:
-                write(prepared.file, bundle)
+            why = write(prepared.file, bundle) if prepared.file else ""
+            notes = [f"{spec.name}: its compiled form was not kept: {why}"] if why else []
         requests = {item.number: _instances(spec.name, item) for item in bundle.items}
         encoded = _encoded(lm, bundle.items, requests)
         unaskable = {**bundle.failed, **askable.faults(lm, requests, encoded)}
@@ -114,7 +115,7 @@ class Compiler:
         commit = datasets.hub_revision(spec.dataset) if spec.dataset else None
         if commit and self.subject.mirror is None:
             data[f"{datasets.HUB}{spec.dataset}"] = commit
-        return Compiled(spec, task, order, requests, data, encoded, unaskable)
+        return Compiled(spec, task, order, requests, data, encoded, unaskable, notes)
 
     def _check_askable(
         self, spec: TaskSpec, unaskable: Mapping[str, str], order: Sequence[str]
@@ -356,22 +357,26 @@ def compile_items(
     return items
 
 
-def write(file: Path, bundle: Bundle) -> None:
+def write(file: Path, bundle: Bundle) -> str:
     """Keep a bundle; whoever reads it while it is written sees all of it or nothing.
 
-    Documents that are not JSON (images, dates) are not kept: their tasks are built every time.
+    Gives the reason where there is no room for it: it is only a cache. Documents that are not JSON
+    (images, dates, broken Unicode) are not kept: their tasks are built every time.
     """
-    file.parent.mkdir(parents=True, exist_ok=True)
     items = bundle.items
     about = {"first": bundle.first, "failed": bundle.failed, "reads": bundle.reads}
     try:
         schema = _SCHEMA.with_metadata({_ABOUT: json.dumps(about, ensure_ascii=False)})
+        file.parent.mkdir(parents=True, exist_ok=True)
         with aside(file) as path, pq.ParquetWriter(path, schema, compression="zstd") as writer:
             for start in range(0, len(items), _ITEMS_A_BATCH):
                 rows = [_row(item) for item in items[start : start + _ITEMS_A_BATCH]]
                 writer.write_table(pa.Table.from_pylist(rows, schema))
-    except TypeError:
-        return
+    except (TypeError, UnicodeEncodeError):
+        return ""
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 def _row(item: Item) -> dict[str, Any]:

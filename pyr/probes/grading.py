@@ -18,7 +18,7 @@ from pyr.files import text_sha256
 from pyr.probes.aggregates import groups_of, influences
 from pyr.probes.askable import describe
 from pyr.probes.compilation import Compiled
-from pyr.probes.run_code import in_child
+from pyr.probes.run_code import in_child, own_code_eval
 from pyr.schema import Record, Skipped
 from pyr.store.lm_eval_format import Form, Weighted, check_aggregate, form_of
 
@@ -147,10 +147,13 @@ class Grading:
         """What process_results gives; in a process of its own where it runs programs itself."""
         process, spec = self.compiled.task.process_results, self.compiled.spec
         results: Mapping[str, Any]
-        if spec.unsafe and not spec.definition.mentions("code_eval"):
-            results = in_child(process, doc, answers)
-        else:
+        if not spec.unsafe:
             results = process(doc, answers)
+        elif spec.definition.mentions("code_eval"):
+            with own_code_eval():
+                results = process(doc, answers)
+        else:
+            results = in_child(process, doc, answers)
         return results
 
 

@@ -16,7 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from pyr import content
 from pyr.errors import ContentError, DataMissing, MeasureError
-from pyr.files import text_sha256
+from pyr.files import json_sha256, text_sha256
 from pyr.probes import Chunk, ItemsChanged, Subject, skip_without_template
 from pyr.probes.compilation import Compiled, Compiler, Prepared
 from pyr.probes.grading import Grading, doc_hash, skipped_items
@@ -44,9 +44,9 @@ class Harness:
         yield from lacking(expand(task_manager(self.options), self.options), self.options, mirror)
 
     def reads(self) -> Iterator[str]:
-        """What every task is made of, as a digest a task."""
+        """What every task is made of, as a digest a task: its files, and the keys set for it."""
         for spec in expand(task_manager(self.options), self.options):
-            yield f"{spec.name} {spec.definition.digest()}"
+            yield json_sha256([spec.name, spec.definition.digest(), repr(spec.overrides)])
 
     def run(self, subject: Subject) -> Iterator[Chunk]:
         """What is missing; then of every task its documents and data, and 64 items at a time."""
@@ -74,7 +74,7 @@ class Harness:
             yield Chunk(
                 documents=list(_documents(compiled)),
                 data=compiled.data,
-                notes=_fitted(subject.lm, compiled),
+                notes=[*compiled.notes, *_fitted(subject.lm, compiled)],
                 sizes={each.spec.name: len(compiled.order)},
                 requests={each.spec.name: compiled.digest()},
             )

@@ -154,3 +154,17 @@ def test_the_fast_engine_scores_from_the_ids_of_the_bundle(
     ]
     reference = {(r.item, r.metric): r.value for r in records(run(options, bundling))}
     assert {(r.item, r.metric): pytest.approx(r.value, rel=1e-5) for r in first} == reference
+
+
+def test_a_full_disk_keeps_no_bundle_and_stops_nothing(
+    options: Options, bundling: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(compilation.pq, "ParquetWriter", full)
+    chunks = run(options, bundling)
+    assert len({record.item for record in records(chunks)}) == 6
+    notes = [note for chunk in chunks for note in chunk.notes]
+    assert notes == ["sums: its compiled form was not kept: No space left on device"]
+    assert not kept(bundling)

@@ -148,6 +148,24 @@ def test_humaneval_is_scored_without_a_script_of_the_hub(humaneval: Subject) -> 
     assert found["0"].metric == "pass@1,create_test"
 
 
+def test_code_eval_may_be_asked_for_when_an_answer_is_graded(
+    sums: tuple[Path, Path], in_mirror: Subject
+) -> None:
+    code = (
+        "import evaluate\n\n\ndef grade(doc, results):\n"
+        "    judge = evaluate.load('code_eval')\n"
+        "    return judge.compute(['assert x == 1'], [[results[0]]], k=[1])[0]\n"
+    )
+    (sums[1] / "late.py").write_text(code)
+    keys = "unsafe_code: true\nprocess_results: !function late.grade\n"
+    (sums[1] / "says.yaml").write_text((sums[1] / "says.yaml").read_text() + keys)
+    writer = Writer(**{"1 plus": "x = 1", "plus": "x = 2"})
+    options = {"include_path": [str(sums[1])], "tasks": ["says"], "run_code": True}
+    found = records(run(options, replace(in_mirror, models=Holding(writer))))
+    assert {record.metric for record in found} == {"pass@1"}
+    assert sum(record.value for record in found) == 5
+
+
 def test_a_program_is_run_only_where_that_is_allowed(humaneval: Subject) -> None:
     options = {**HUMANEVAL, "run_code": False}
     with pytest.raises(DataMissing) as caught:

@@ -88,6 +88,17 @@ def test_the_place_of_the_files_and_what_lies_beside_them_is_the_same_suite(
     assert digest(tmp_path / "elsewhere") == before
 
 
+def test_a_key_that_a_group_sets_for_a_task_counts(tree: Path) -> None:
+    digests = set()
+    for shots in (1, 2):
+        group = f"group: sums_group\nnum_fewshot: {shots}\ntask: [sums]\n"
+        (tree / "group.yaml").write_text(group)
+        options = {"include_path": [str(tree)], "tasks": ["sums_group"]}
+        probe = ProbeSpec(probe="harness", options=options)
+        digests.add(suite_digest(Suite(name="x", probes=[probe])))
+    assert len(digests) == 2
+
+
 def test_lm_evals_own_tasks_count_by_their_files_and_not_by_their_family() -> None:
     import lm_eval.tasks
 
