@@ -163,7 +163,8 @@ class Run:
 class Strict(BaseModel):
     """Base of the files that people write: frozen, and an unknown key is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Names such as model_max_length are ours: pydantic before 2.10 keeps `model_` for itself.
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
 class ProbeSpec(Strict):
