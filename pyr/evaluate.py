@@ -6,6 +6,7 @@ import importlib.metadata
 import platform
 import re
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -124,7 +125,11 @@ def _measure(
         skipped=list(dict.fromkeys(found.skipped)),
         notes=[*dict.fromkeys([*found.notes, *engine_notes]), *_spent(asked, budget)],
         data=found.data,
-        environment=environment(suite, conditions),
+        environment={
+            **environment(suite, conditions),
+            "engine": conditions.models.engine(run.run.checkpoint, conditions.settings),
+            "seconds": found.seconds,
+        },
         asked=asked,
         requests=found.requests,
     )
@@ -138,6 +143,7 @@ def _ask(run: OpenRun, probes: list[Probe], subject: Subject, found: _Found) -> 
                 Skipped(probe.name, f"not measured: {found.unsound}", unsound=True)
             )
             continue
+        began = time.monotonic()
         for chunk in probe.run(replace(subject, earlier=run.records(probe.name))):
             found.data |= chunk.data
             # Before the first record: whoever goes on with this run must know what it is of.
@@ -149,6 +155,8 @@ def _ask(run: OpenRun, probes: list[Probe], subject: Subject, found: _Found) -> 
             found.notes += chunk.notes
             found.sizes |= chunk.sizes
             found.requests |= chunk.requests
+        spent = time.monotonic() - began
+        found.seconds[probe.name] = round(found.seconds.get(probe.name, 0.0) + spent, 3)
         found.unsound = _unsound(run.records("health"))
 
 
@@ -179,6 +187,8 @@ class _Found:
     notes: list[str] = field(default_factory=list)
     sizes: dict[str, int] = field(default_factory=dict)
     requests: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Wall time by probe."""
     unsound: str = ""
     """Why nothing more can be measured."""
 

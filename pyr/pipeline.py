@@ -11,7 +11,7 @@ from pathlib import Path
 from pyr import content
 from pyr.compare import average, averaged, same_question, same_training
 from pyr.errors import StoreError
-from pyr.files import write
+from pyr.files import make_folder, text_sha256, write
 from pyr.gate import as_json, assess, read_verdict, still_accepted
 from pyr.gate.spec import Gate, Verdict
 from pyr.report import machine_readable, markdown, outline
@@ -19,6 +19,10 @@ from pyr.report.checkpoint_view import document
 from pyr.report.html import render
 from pyr.schema import Run, State
 from pyr.store import Results, Store
+
+VERDICT = "verdict.json"
+HEALTH = "health"
+"""The gate that judges where none is named."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -42,7 +46,7 @@ class Outcome:
 
 def read_gate(name: str | None) -> Gate:
     """The gate that `name` means; without one, the gate that judges only health."""
-    file = content.find(name or "health", kind="gate", folder="evals/gates")
+    file = content.find(name or HEALTH, kind="gate", folder="evals/gates")
     return content.read(file, Gate)
 
 
@@ -53,31 +57,34 @@ def assess_and_report(
     gate: Gate | None,
     *,
     mean_with: Sequence[Run] = (),
-    history: Sequence[Run] | None = None,
+    others: Sequence[Run] = (),
     output: Path | None = None,
     apart: bool = False,
+    judged_before: Sequence[Path] = (),
 ) -> Outcome:
     """Compare, judge and write the report of `candidate`.
 
     mean_with: earlier checkpoints; what is judged is the mean of them and the candidate.
-    history: runs of the same suite, which show the noise from checkpoint to checkpoint; None takes
-    those of the candidate's training that are stored.
+    others: runs that need not be in the store; like those there they show, as far as they are of
+    the candidate's training, its trajectory and the noise from checkpoint to checkpoint.
     output: the HTML file; beside it go report.md, verdict.json and junit.xml. By default in the
     run's own folder, of a mean in a folder there.
     apart: write into a folder of this baseline instead, so that the run keeps its own report.
+    judged_before: more folders of verdicts where a person may have overruled this very verdict.
     gate: None judges nothing; the state then only says whether the run is complete.
     """
     results = average([*(store.results(run) for run in mean_with), store.results(candidate)])
     compared = store.results(baseline) if baseline else None
     read = {each.run.id: each for each in (results, compared) if each is not None}
-    training = same_training(candidate, store.runs())
-    if history is None:
-        history = same_question(candidate, training)
+    every = {run.id: run for run in (*store.runs(), *others)}
+    training = same_training(candidate, every.values())
+    history = same_question(candidate, training)
     relatives, known = _read(store, training, read), _read(store, history, read)
     documents = store.documents(candidate)
     assessed = assess(gate, results, compared, history=known, documents=documents)
-    html = output or _place(store, candidate, results, baseline if apart else None)
-    verdict = _overruled(assessed.verdict, html.with_name("verdict.json"))
+    folder = _folder(store, candidate, results, baseline if apart else None)
+    html = output or _place(folder, assessed.verdict) / "report.html"
+    verdict = _overruled(assessed.verdict, [html.parent, *judged_before])
     report = outline.build(
         results,
         compared,
@@ -88,27 +95,78 @@ def assess_and_report(
     page = document(report)
     files = {html.name: render(page), "report.md": markdown.write(page)}
     if verdict is not None:
-        files["verdict.json"] = as_json(verdict)
-        files["junit.xml"] = machine_readable.junit(verdict)
+        files[VERDICT] = as_json(verdict)
+        files["junit.xml"] = machine_readable.junit(verdict, _seconds(results))
     write_aside(html.parent, files)
     _step_summary(files["report.md"])
     return Outcome(report, verdict, _state(verdict, results.run), html)
 
 
-def _place(store: Store, candidate: Run, results: Results, apart: Run | None) -> Path:
+def _folder(store: Store, candidate: Run, results: Results, apart: Run | None) -> Path:
     folder = store.folder(candidate)
     if averaged(results.run) > 1:
         folder = folder / f"mean-of-{averaged(results.run)}"
     if apart is not None:
         folder = folder / f"against-{apart.id}"
-    return folder / "report.html"
+    return folder
 
 
-def _overruled(verdict: Verdict | None, earlier: Path) -> Verdict | None:
+def _place(folder: Path, verdict: Verdict | None) -> Path:
+    """The folder itself, or one in it where another baseline's or gate's verdict stands there."""
+    standing = _standing(folder)
+    if verdict is None:
+        return folder / "no-gate" if standing else folder
+    if standing and standing.gate == HEALTH != verdict.gate:
+        # What nobody asked for by name gives place to what somebody did.
+        _move_files(folder, folder / HEALTH)
+    key = text_sha256("".join(_question(verdict)))[:8]
+    for place in (folder, folder / verdict.gate):
+        there = _standing(place)
+        if there is None or _question(there) == _question(verdict):
+            return place
+    return folder / f"{verdict.gate}-{key}"
+
+
+def _standing(folder: Path) -> Verdict | None:
+    """The verdict that the folder keeps; one that cannot be read is written again."""
+    file = folder / VERDICT
+    try:
+        return read_verdict(file) if file.is_file() else None
+    except StoreError as error:
+        _LOG.warning("%s", " ".join(error.text().split()))
+        return None
+
+
+def _question(verdict: Verdict) -> tuple[str, str, str]:
+    """What a verdict answers: whose it is, against which baseline, by which rules."""
+    return verdict.run, verdict.baseline, verdict.digests.get("gate", "")
+
+
+def _move_files(folder: Path, target: Path) -> None:
+    make_folder(target)
+    for name in ("report.html", "report.md", "junit.xml", VERDICT):
+        if (folder / name).is_file():
+            (folder / name).replace(target / name)
+
+
+def _overruled(verdict: Verdict | None, earlier: Sequence[Path]) -> Verdict | None:
     """The verdict, still overruled if it was and nothing that it rests on has changed."""
-    if verdict is None or not earlier.is_file():
-        return verdict
-    return still_accepted(verdict, read_verdict(earlier))
+    for folder in earlier:
+        standing = _standing(folder)
+        if verdict is not None and verdict.accepted is None and standing is not None:
+            verdict = still_accepted(verdict, standing)
+    return verdict
+
+
+def _seconds(results: Results) -> dict[str, float]:
+    """Wall time by task: a probe's, shared among its tasks by their items."""
+    records, found = results.records, {}
+    spent = results.run.environment.get("seconds", {})
+    for probe, rows in records.groupby("probe"):
+        items = rows.groupby("task")["item"].nunique()
+        for task, count in items.items():
+            found[str(task)] = float(spent.get(str(probe), 0.0)) * int(count) / int(items.sum())
+    return found
 
 
 def _read(store: Store, runs: Sequence[Run], read: dict[str, Results]) -> list[Results]:

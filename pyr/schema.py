@@ -156,6 +156,11 @@ class Run:
     finished: str = ""
     """Empty while the run is under way or was broken off."""
 
+    @property
+    def engine_used(self) -> str:
+        """The engine that measured: not the one asked for where that gave place to another."""
+        return str(self.environment.get("engine", self.engine))
+
 
 # ------------------------------------------------------------------ what is asked
 

@@ -47,10 +47,20 @@ def concluded(store, last="m-step700", **given):
 def test_the_history_in_the_store_shows_the_noise_of_checkpoints(store):
     sentence = concluded(store).verdict.findings[0].sentence
     assert "noise of items and of 7 checkpoints" in sentence
-    alone = assess_and_report(
-        store, store.run("m-step700"), store.run("m-step100"), GATE, history=()
-    )
+
+
+def test_runs_named_beside_the_store_count_as_those_in_it_do(store, tmp_path):
+    runs = {run.id: run for run in store.runs()}
+    few = Store(tmp_path / "few")
+    for name in ("m-step100", "m-step700"):
+        few.run(str(store.folder(runs[name])))
+    last, first = runs["m-step700"], runs["m-step100"]
+    alone = assess_and_report(few, last, first, GATE, output=tmp_path / "a/report.html")
     assert "item noise" in alone.verdict.findings[0].sentence
+    others = [few.run(str(store.folder(run))) for run in runs.values()]
+    page = tmp_path / "b/report.html"
+    all_of_them = assess_and_report(few, last, first, GATE, others=others, output=page)
+    assert "noise of items and of 7" in all_of_them.verdict.findings[0].sentence
 
 
 def test_another_model_in_the_store_is_no_part_of_the_history(store):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import sys
+import tempfile
+import traceback
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from pyr.errors import PyrError
 
@@ -16,7 +19,18 @@ if TYPE_CHECKING:
 
 EXIT_CODES = {"pass": 0, "fail": 1, "unclear": 3}
 USAGE = 2
+INTERNAL = 70
+"""EX_SOFTWARE of sysexits.h: an error that nobody foresaw; no verdict has this code."""
 INTERRUPTED = 130
+_REFUSED = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space of your quota",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+    errno.EROFS: "name a place that can be written",
+    errno.EACCES: "change its permissions, or name another place",
+    errno.EMFILE: "raise the limit on open files (ulimit -n)",
+}
+"""What the system may refuse, and what a user can do about it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,6 +65,8 @@ def show(outcome: Outcome, *, as_json: bool = False) -> int:
 
     terminal.show(outcome.report, rich.console.Console(file=sys.stdout, highlight=False))
     print(f"{outcome.report.banner.word}  {outcome.html}")
+    if outcome.verdict is not None and outcome.verdict.accepted is not None:
+        print(f"ACCEPTED (was {outcome.state.upper()}): {outcome.verdict.accepted.reason}")
     return code
 
 
@@ -63,20 +79,84 @@ def _handler(name: str) -> Callable[[argparse.Namespace], int]:
 
 
 def _run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
+    before = sys.stdout, sys.stderr
+    lasting = _Lasting(sys.stdout), _Lasting(sys.stderr)
+    sys.stdout, sys.stderr = cast("tuple[TextIO, TextIO]", lasting)
+    try:
+        return _code_of(parser, arguments)
+    finally:
+        for each in lasting:
+            each.flush()
+        sys.stdout, sys.stderr = before
+
+
+def _code_of(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
     options = parser.parse_args(arguments)
     # The libraries' own bars: progress is shown once, by pyr.cli.progress. tqdm reads this when
     # it is imported.
     os.environ["TQDM_DISABLE"] = "1"
     try:
-        code: int = _handler(options.handler)(options)
+        return _handler(options.handler)(options)
     except PyrError as error:
         print(f"{parser.prog}: {error.text()}", file=sys.stderr)
         return USAGE
     except KeyboardInterrupt:
         print(f"{parser.prog}: interrupted; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output has gone (`pyr ls | head`): nothing is left to say.
-        sys.stderr.close()
-        return 0
-    return code
+    except Exception as error:
+        remedy = _REFUSED.get(error.errno or 0) if isinstance(error, OSError) else None
+        if isinstance(error, OSError) and remedy:
+            said = PyrError(f"{error.strerror}.", where=str(error.filename or ""), remedy=remedy)
+            print(f"{parser.prog}: {said.text()}", file=sys.stderr)
+            return USAGE
+        print(f"{parser.prog}: {_internal(error)}", file=sys.stderr)
+        return INTERNAL
+
+
+def _internal(error: Exception) -> str:
+    """One line that says what broke and where its traceback is kept."""
+    whole = "".join(traceback.format_exception(error))
+    said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="pyr-traceback-", suffix=".txt", delete=False, encoding="utf-8"
+        ) as file:
+            file.write(whole)
+    except OSError:
+        return f"internal error: {said}\n{whole}"
+    return f"internal error: {said}; the traceback is in {file.name}"
+
+
+class _Lasting:
+    """A stream of output that may be closed by its reader: the rest goes nowhere.
+
+    ``pyr compare A B --gate G | head`` ends with the verdict's exit code all the same.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        # A program started with `>&-` has no stream.
+        self.stream = stream or open(os.devnull, "w", encoding="utf-8")
+
+    def write(self, text: str) -> int:
+        """Write the text, or drop it where nobody reads any more."""
+        try:
+            return int(self.stream.write(text))
+        except BrokenPipeError:
+            self._drop()
+            return len(text)
+
+    def flush(self) -> None:
+        """Write out what is held back, as far as somebody reads it."""
+        try:
+            self.stream.flush()
+        except BrokenPipeError:
+            self._drop()
+
+    def _drop(self) -> None:
+        """Let what is written from here on, and at the interpreter's end, go nowhere."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self.stream.fileno())
+        os.close(nowhere)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)

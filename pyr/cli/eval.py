@@ -18,7 +18,7 @@ from pyr.errors import DataMissing, UsageError
 from pyr.evaluate import Conditions, evaluate
 from pyr.gate import read_verdict
 from pyr.gate.spec import Gate
-from pyr.pipeline import assess_and_report, read_gate
+from pyr.pipeline import VERDICT, assess_and_report, read_gate
 from pyr.refresh import refreshed
 from pyr.schema import Checkpoint, Run, Suite
 from pyr.store import Store
@@ -47,8 +47,8 @@ def run(options: argparse.Namespace) -> int:
     ]
     outcomes = []
     for each in runs:
-        place = None if options.gate else _beside_a_verdict(store.folder(each), gate)
-        outcomes.append(assess_and_report(store, each, baseline, gate, output=place))
+        outcomes.append(assess_and_report(store, each, baseline, gate))
+        _say_what_stands(store.folder(each), outcomes[-1].html)
     return max((show(each, as_json=options.json) for each in outcomes), key=[0, 3, 1].index)
 
 
@@ -80,18 +80,18 @@ def _baseline(
     return found.run
 
 
-def _beside_a_verdict(folder: Path, health: Gate) -> Path | None:
-    """Where a report without a gate goes; None if it replaces nobody's verdict."""
-    file = folder / "verdict.json"
-    verdict = read_verdict(file) if file.is_file() else None
-    if verdict is None or verdict.gate == health.name:
-        return None
+def _say_what_stands(folder: Path, html: Path) -> None:
+    """Name the verdict that the run's folder keeps, where this report is a second one beside it."""
+    standing = folder / VERDICT
+    if html.parent == folder or not standing.is_file():
+        return
+    verdict = read_verdict(standing)
+    against = f" against {verdict.baseline}" if verdict.baseline else ""
     print(
-        f"{verdict.state.upper()} by gate {verdict.gate} stands: {file}\n"
-        "  no --gate was named, so that this report is a second one beside it",
+        f"{verdict.state.upper()} by gate {verdict.gate}{against} stands: {standing}\n"
+        f"  this report is a second one beside it: {html}",
         file=sys.stderr,
     )
-    return folder / health.name / "report.html"
 
 
 def _in_stages(

@@ -15,7 +15,7 @@ from pyr.compare import phase_history
 from pyr.errors import StoreError, UsageError
 from pyr.gate import accept, as_json, read_verdict, verify
 from pyr.gate.power import Check, Resolution, check, from_history, from_limits, remedy
-from pyr.gate.spec import Gate
+from pyr.gate.spec import Gate, Verdict
 from pyr.pipeline import assess_and_report, read_gate, write_aside
 from pyr.schema import State, Suite
 from pyr.store import Store
@@ -80,6 +80,11 @@ def _file(options: argparse.Namespace) -> Path:
     return file / "verdict.json" if file.is_dir() else file
 
 
+def _gate_of(verdict: Verdict, name: str | None) -> Gate:
+    """The gate named, else the one that the verdict holds."""
+    return read_gate(name) if name else verdict.definition or read_gate(verdict.gate)
+
+
 def _accept(options: argparse.Namespace) -> int:
     """Overrule the verdict, and write it and its report again; exit code 0: training may go on."""
     file = _file(options)
@@ -92,7 +97,7 @@ def _accept(options: argparse.Namespace) -> int:
         store,
         last,
         store.run(verdict.baseline) if verdict.baseline else None,
-        read_gate(options.gate or verdict.gate),
+        _gate_of(verdict, options.gate),
         mean_with=others,
         output=file.with_name("report.html"),
     )
@@ -110,7 +115,7 @@ def _verify(options: argparse.Namespace) -> int:
     """Exit code 0 if the records say what the verdict says, else 1."""
     file = _file(options)
     verdict = read_verdict(file)
-    differences = verify(verdict, read_gate(options.gate or verdict.gate), Store(options.store))
+    differences = verify(verdict, _gate_of(verdict, options.gate), Store(options.store))
     if options.json:
         print(json.dumps({"verdict": str(file), "differences": differences}, indent=2))
     else:

@@ -67,6 +67,7 @@ def parser(verb: str = "") -> argparse.ArgumentParser:
         "compare": ("compare two stored runs", _compare),
         "report": ("write the report of stored runs", _report),
         "ls": ("list stored runs", _ls),
+        "rm": ("delete stored runs", _rm),
         "import": ("read lm-eval result files into the store", _import),
         "export": ("a run or a checkpoint in another tool's form", _export),
         "doctor": ("what a suite needs that is not here", _doctor),
@@ -142,6 +143,11 @@ def _report(verb: argparse.ArgumentParser) -> None:
 
 def _ls(verb: argparse.ArgumentParser) -> None:
     _common(verb, "runs:ls")
+
+
+def _rm(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("runs", nargs="+", metavar="RUN", help="as for compare")
+    _common(verb, "runs:rm")
 
 
 def _import(verb: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""Stored runs: ``pyr ls``, ``compare``, ``report``, ``import`` and ``export``."""
+"""Stored runs: ``pyr ls``, ``rm``, ``compare``, ``report``, ``import`` and ``export``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,16 @@ def ls(options: argparse.Namespace) -> int:
         state = "finished" if each.finished else "UNFINISHED"
         if any(skipped.missing for skipped in each.skipped):
             state = "INCOMPLETE"
-        print(f"{each.id}  {state}  {each.suite}  {each.engine}  {each.started}")
+        print(f"{each.id}  {state}  {each.suite}  {each.engine_used}  {each.started}")
+    return 0
+
+
+def rm(options: argparse.Namespace) -> int:
+    """Delete stored runs with their reports; what one name means is settled before any goes."""
+    store = Store(options.store)
+    runs = [store.run(each) for each in options.runs]
+    removed = [str(store.remove(each)) for each in {run.id: run for run in runs}.values()]
+    print(json.dumps(removed, indent=2) if options.json else "\n".join(removed))
     return 0
 
 
@@ -59,7 +68,7 @@ def report(options: argparse.Namespace) -> int:
         runs[-1],
         runs[0] if len(runs) > 1 else None,
         gate,
-        history=runs,
+        others=runs,
         output=file,
     )
     return show(outcome, as_json=options.json)

@@ -21,6 +21,9 @@ _ENGINES = {
 }
 
 
+_DTYPES = ("float32", "bfloat16", "float16", "float64")
+
+
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
     """How a model is to be run. `device` and `dtype` may be ``auto``."""
@@ -39,14 +42,23 @@ class EngineSettings:
         """
         import torch
 
+        _target(self.engine)
         device = self.device
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         dtype = self.dtype
         if dtype == "auto":
             dtype = "float32" if device == "cpu" else "bfloat16"
-        if not isinstance(getattr(torch, dtype, None), torch.dtype):
-            raise UsageError(f"unknown dtype '{dtype}'.", remedy="use float32, bfloat16 or float16")
+        if dtype not in _DTYPES:
+            raise UsageError(
+                f"unknown dtype '{dtype}'.",
+                remedy=did_you_mean(dtype, _DTYPES) or f"use one of: {', '.join(_DTYPES)}",
+            )
+        if self.batch_size < 1:
+            raise UsageError(
+                f"batch_size={self.batch_size}: no item fits into that.", remedy="use 1 or more"
+            )
+        _check_device(device)
         return EngineSettings(self.engine, device, dtype, self.batch_size, self.trust_remote_code)
 
     def label(self, checkpoint: Checkpoint) -> str:
@@ -65,15 +77,42 @@ def open_model(checkpoint: Checkpoint, settings: EngineSettings) -> LM:
     other as ``module:function``.
     Raises CheckpointError if the weights cannot be loaded, UsageError for an unknown engine.
     """
-    target = _ENGINES.get(settings.engine, settings.engine)
-    if ":" not in target:
-        raise UsageError(
-            f"unknown engine '{settings.engine}'.",
-            remedy=did_you_mean(target, _ENGINES) or f"use one of: {', '.join(_ENGINES)}",
-        )
+    target = _target(settings.engine)
     if settings.resolved().device == "cpu":
         keep_freed_memory()
     return load_object(target, what="engine")(checkpoint, settings)
+
+
+def _target(engine: str) -> str:
+    """Where an engine's function is, ``module:function``. UsageError for an unknown engine."""
+    target = _ENGINES.get(engine, engine)
+    if ":" not in target:
+        raise UsageError(
+            f"unknown engine '{engine}'.",
+            remedy=did_you_mean(target, _ENGINES) or f"use one of: {', '.join(_ENGINES)}",
+        )
+    return target
+
+
+def _check_device(device: str) -> None:
+    """Raise UsageError with the devices there are if this is none of them."""
+    import torch
+
+    try:
+        known = torch.device(device).type != "meta"
+        # The only question that every kind of device answers: is there room for nothing?
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError):
+        known = False
+    if known:
+        return
+    there = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        there.append("mps")
+    raise UsageError(
+        f"there is no device '{device}' on this machine.",
+        remedy=did_you_mean(device, there) or f"use one of: {', '.join(there)}",
+    )
 
 
 def cache_keyword(model: Any) -> str:

@@ -6,6 +6,7 @@ weights takes a fraction of one.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,14 @@ class ModelReuse:
         Empty if the checkpoint's model was not asked for.
         """
         return list(vars(self._lm).get("notes", [])) if checkpoint == self._opened else []
+
+    def engine(self, checkpoint: Checkpoint, settings: EngineSettings) -> str:
+        """The engine that was used, as a run's label: an LM says so if it is not the one asked for.
+
+        An attribute `engine` of the LM, as the fast engine's where it gives place to the reference.
+        """
+        used = vars(self._lm).get("engine") if checkpoint == self._opened else None
+        return replace(settings, engine=used or settings.engine).label(checkpoint)
 
 
 def _swap(lm: Any, folder: Path) -> bool:

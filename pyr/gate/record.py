@@ -26,6 +26,8 @@ def as_json(verdict: Verdict) -> str:
     for finding, written in zip(verdict.findings, plain["findings"], strict=True):
         written["sentence"] = finding.sentence
         written["rule"] = finding.rule.model_dump(exclude_defaults=True)
+    if verdict.definition is not None:
+        plain["definition"] = verdict.definition.model_dump(exclude_defaults=True)
     return json.dumps(plain, indent=2, sort_keys=True, allow_nan=False) + "\n"
 
 

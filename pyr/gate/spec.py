@@ -147,11 +147,6 @@ class Finding:
         text = "".join((self.statement.removesuffix("."), *self.remarks))
         return text if text.endswith((".", "?")) else f"{text}."
 
-    @property
-    def of_health(self) -> bool:
-        """True if the rule is about the checkpoint's health, not about what it can do."""
-        return self.kind == "check"
-
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
@@ -178,6 +173,8 @@ class Verdict:
     means: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """What a run that is a mean of several is made of, by its id."""
     accepted: Acceptance | None = None
+    definition: Gate | None = None
+    """The gate itself, so that the verdict can be verified without its file."""
 
     @property
     def opens(self) -> bool:

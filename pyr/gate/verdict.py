@@ -144,6 +144,7 @@ def judge(
         state=verdict_state([finding.state for finding in findings], unclear=gate.unclear),
         findings=findings,
         digests=_digests(bench, history),
+        definition=bench.gate,
         history=tuple(each.run.id for each in history),
         means={run.id: average_of(run) for run in runs if average_of(run)},
     )

@@ -46,7 +46,7 @@ def document(report: Report) -> Document:
     kicker: list[Content] = [Piece(title(candidate), "strong")]
     if baseline is not None:
         kicker.append(("against ", Piece(title(baseline), "strong")))
-    kicker += [f"suite {candidate.suite}", f"engine {candidate.engine}"]
+    kicker += [f"suite {candidate.suite}", f"engine {candidate.engine_used}"]
     if candidate.finished:
         kicker.append(candidate.finished[:10])
     return Document(

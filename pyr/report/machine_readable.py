@@ -19,41 +19,45 @@ def as_json(report: Report) -> str:
     return json.dumps(_plain(report), indent=2, sort_keys=True, allow_nan=False) + "\n"
 
 
-def junit(verdict: Verdict) -> str:
-    """One test case a finding; the failure's text is the sentence.
+def junit(verdict: Verdict, seconds: Mapping[str, float]) -> str:
+    """One test case a finding; the text of a failure or an error is the sentence.
 
-    An unclear finding is a failure of type ``unclear``, or is skipped where the gate passed with
-    it, because it allows what cannot be decided.
+    seconds: wall time by task, which is the time of each of its cases. An unclear finding is an
+    error of type ``unclear``, or is skipped where the gate passed with it, because it allows what
+    cannot be decided.
     """
     allowed = verdict.state == "pass"
     unclear = sum(finding.state == "unclear" for finding in verdict.findings)
     failed = sum(finding.state == "fail" for finding in verdict.findings)
     counts = {
         "tests": str(len(verdict.findings)),
-        "failures": str(failed if allowed else failed + unclear),
+        "failures": str(failed),
         "skipped": str(unclear if allowed else 0),
-        "errors": "0",
+        "errors": str(0 if allowed else unclear),
+        "time": f"{sum(seconds.values()):.3f}",
     }
     suites = ElementTree.Element("testsuites", counts)
     name = words.visible(f"{verdict.gate}: {verdict.run}")
     suite = ElementTree.SubElement(suites, "testsuite", {"name": name, **counts})
     for finding in verdict.findings:
-        _case(suite, finding, words.visible(verdict.gate), allowed=allowed)
+        case = ElementTree.SubElement(suite, "testcase", {"classname": words.visible(verdict.gate)})
+        case.set("name", words.visible(f"{finding.measure} {finding.rule}".strip()))
+        case.set("time", f"{seconds.get(finding.measure.rpartition('/')[0], 0.0):.3f}")
+        _fill(case, finding, allowed=allowed)
     ElementTree.indent(suites)
     document = ElementTree.tostring(suites, encoding="unicode")
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{document}\n'
 
 
-def _case(suite: ElementTree.Element, finding: Finding, gate: str, *, allowed: bool) -> None:
-    name = words.visible(f"{finding.measure} {finding.rule}".strip())
-    case = ElementTree.SubElement(suite, "testcase", {"classname": gate, "name": name})
+def _fill(case: ElementTree.Element, finding: Finding, *, allowed: bool) -> None:
     sentence = words.visible(finding.sentence)
     why = f"\nWhy this rule: {words.visible(finding.why)}" if finding.why else ""
     if finding.state == "unclear" and allowed:
         ElementTree.SubElement(case, "skipped", {"message": sentence})
     elif finding.state != "pass":
         kind = {"type": finding.state, "message": sentence}
-        ElementTree.SubElement(case, "failure", kind).text = sentence + why
+        tag = "failure" if finding.state == "fail" else "error"
+        ElementTree.SubElement(case, tag, kind).text = sentence + why
     else:
         ElementTree.SubElement(case, "system-out").text = sentence + why
 

@@ -53,6 +53,9 @@ def facts(candidate: Run, baseline: Run | None, verdict: Verdict | None) -> tupl
     return tuple(table)
 
 
+_NOT_SHOWN = ("engine", "seconds")
+
+
 def _stated(run: Run) -> dict[tuple[str, str], str]:
     """What a run says of itself, by (section, label); what it does not say is left out."""
     checkpoint = run.checkpoint
@@ -72,11 +75,13 @@ def _stated(run: Run) -> dict[tuple[str, str], str]:
         ("Run", "id"): run.id,
         ("Run", "suite"): run.suite,
         ("Run", "sha256 of suite"): run.suite_digest,
-        ("Run", "engine"): run.engine,
+        ("Run", "engine"): run.engine_used,
         ("Run", "started"): run.started,
         ("Run", "finished"): run.finished,
     }
-    for key, value in flat(run.environment).items():
+    # Times differ from run to run; the engine stands above.
+    environment = {key: run.environment[key] for key in run.environment if key not in _NOT_SHOWN}
+    for key, value in flat(environment).items():
         said["Environment", key] = value
     for name, fingerprint in sorted(run.data.items()):
         said["Data", name] = fingerprint

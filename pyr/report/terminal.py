@@ -51,7 +51,7 @@ def lines(report: Report) -> list[Text]:
     said = [Text(title(report.candidate), style="bold")]
     if report.baseline is not None:
         said.append(Text(f"against {title(report.baseline)}"))
-    said.append(Text(f"suite {report.candidate.suite}, engine {report.candidate.engine}"))
+    said.append(Text(f"suite {report.candidate.suite}, engine {report.candidate.engine_used}"))
     said += [Text(), *_measures(report)]
     said += [_tagged("skipped", f"{each.what}: {each.reason}") for each in report.skipped]
     said += [_tagged("note", note.text + _of_measures(note.measures)) for note in report.notes]

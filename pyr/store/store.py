@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
+import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +19,8 @@ from pyr.store import tables, writer
 from pyr.store.tables import Document, Results
 from pyr.store.writer import AGGREGATES, DOCUMENTS, LOCK, Manifest, OpenRun, is_run, read_manifest
 
+_LOG = logging.getLogger(__name__)
+
 
 class Store:
     """Run folders under `root`; a folder there that is no run is left alone."""
@@ -25,14 +29,27 @@ class Store:
         """root: created when the first run begins."""
         self.root = Path(root)
         self._elsewhere: dict[str, Path] = {}
+        self._passed_over: set[Path] = set()
 
     def runs(self) -> list[Run]:
-        """Every run, oldest first; unfinished ones have `finished` empty. Raises StoreError."""
-        folders = filter(is_run, writer.listing(self.root))
-        return sorted((read_manifest(folder).run for folder in folders), key=_age)
+        """Every run, oldest first; unfinished ones have `finished` empty.
+
+        One that cannot be read is passed over, with a warning. Raises StoreError if the folder
+        cannot be read.
+        """
+        found = []
+        for folder in filter(is_run, writer.listing(self.root)):
+            try:
+                found.append(read_manifest(folder).run)
+            except StoreError as error:
+                if folder not in self._passed_over:
+                    self._passed_over.add(folder)
+                    _LOG.warning("passed over: %s", " ".join(error.text().split()))
+        return sorted(found, key=_age)
 
     def run(self, ref: str) -> Run:
-        """The run with this id, with an id that begins so, or in the folder at this path.
+        """The run with this id, in the folder at this path, of the checkpoint with this name alone,
+        or with an id that begins so.
 
         Raises StoreError if there is none, or more than one.
         """
@@ -41,7 +58,8 @@ class Store:
         if ref and is_run(Path(ref)):
             return self._run_at(Path(ref))
         ids = [run.id for run in self.runs()]
-        matches = [id_ for id_ in ids if id_.startswith(ref)]
+        named = [id_ for id_ in ids if id_.partition("--")[0] == ref]
+        matches = named or [id_ for id_ in ids if id_.startswith(ref)]
         if len(matches) == 1:
             return read_manifest(self.root / matches[0]).run
         if matches:
@@ -69,6 +87,27 @@ class Store:
             if newest is None or (run.finished, run.id) > (newest.finished, newest.id):
                 newest = run
         return newest
+
+    def remove(self, run: Run) -> Path:
+        """Delete the run's folder with its reports, and return where it was.
+
+        Raises StoreError if another process is writing it, or the folder cannot be removed.
+        """
+        folder = self.folder(run)
+
+        def refuse(holder: str) -> None:
+            raise StoreError(
+                f"the run cannot be removed: {holder.partition(' is writing')[0]} is writing it.",
+                where=str(folder),
+                remedy="wait for its end, or stop it",
+            )
+
+        with tables.writing(folder), locked(folder / LOCK, refuse):
+            # Renamed first: a kill half-way leaves no run with some of its files.
+            doomed = folder.with_name(f".removed-{folder.name}")
+            folder.rename(doomed)
+        shutil.rmtree(doomed)
+        return folder
 
     def folder(self, run: Run) -> Path:
         """Where the run's files are; reports are written beside them."""

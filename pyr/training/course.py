@@ -129,7 +129,7 @@ def _facts(curriculum: Curriculum, runs: Sequence[Run]) -> Iterator[tuple[str, s
     if not runs:
         return
     yield "evaluated", f"{runs[0].started} to {runs[-1].finished}"
-    yield "engine", _once(run.engine for run in runs)
+    yield "engine", _once(run.engine_used for run in runs)
     stated = [flat(run.environment) for run in runs]
     for key in dict.fromkeys(key for each in stated for key in each):
         if key in _STATED or key.startswith("versions."):

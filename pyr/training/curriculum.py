@@ -212,9 +212,13 @@ class Stand:
         start = self._curriculum.start_of(phase)
         baseline = None if start == "scratch" else self._measure(start, suite)
         gate = self._gate(phase.gate)
-        outcome = assess_and_report(rehearsal.store, candidate, baseline, gate)
+        # A person finds the verdict in the phase's folder, and may have overruled it there.
+        copy = rehearsal.output / phase.name / VERDICT
+        outcome = assess_and_report(
+            rehearsal.store, candidate, baseline, gate, judged_before=[copy.parent]
+        )
         if outcome.verdict is not None:
-            files.write(rehearsal.output / phase.name / VERDICT, as_json(outcome.verdict))
+            files.write(copy, as_json(outcome.verdict))
         findings = outcome.verdict.findings if outcome.verdict else ()
         return Passage(
             phase=phase.name,

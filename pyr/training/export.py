@@ -84,7 +84,7 @@ def _entries(rows: Sequence[Comparison]) -> Iterator[Any]:
 
 def _table(results: Results, rows: Sequence[Comparison]) -> Iterator[str]:
     run = results.run
-    yield f"## Scores\n\nSuite `{run.suite}`, engine `{run.engine}`, run `{run.id}`.\n"
+    yield f"## Scores\n\nSuite `{run.suite}`, engine `{run.engine_used}`, run `{run.id}`.\n"
     if run.checkpoint.tokens:
         yield f"Training tokens: {run.checkpoint.tokens:,}.\n"
     yield "| measure | score | standard error | n |\n|---|---:|---:|---:|"

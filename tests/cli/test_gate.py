@@ -162,7 +162,7 @@ def test_an_accepted_verdict_opens_the_gate_and_says_why(failed, capsys):
     assert verdict["accepted"]["reason"] == "the vocabulary changed"
     assert verdict["accepted"]["when"].endswith("Z")
     assert "training may go on: the vocabulary changed" in (failed / "report.md").read_text()
-    assert capsys.readouterr().out.splitlines()[-1].startswith("FAIL")
+    assert capsys.readouterr().out.splitlines()[-1].startswith("ACCEPTED (was FAIL): the")
 
 
 def test_a_verdict_is_not_accepted_without_a_reason(failed):

@@ -17,6 +17,7 @@ OPTIONS = {
     "compare": "--gate",
     "report": "--output --gate",
     "ls": "",
+    "rm": "",
     "import": "--tokens-per-step",
     "export": "--llama-cpp --outtype",
     "datasets": "",

@@ -23,7 +23,7 @@ from pyr.schema import Aggregate
 
 
 def cases(verdict):
-    suites = ElementTree.fromstring(machine_readable.junit(verdict))
+    suites = ElementTree.fromstring(machine_readable.junit(verdict, {}))
     return suites.find("testsuite"), list(suites.iter("testcase"))
 
 
@@ -54,7 +54,7 @@ def test_no_text_form_holds_a_control_code() -> None:
     for told in (
         as_markdown(report),
         machine_readable.as_json(report),
-        machine_readable.junit(verdict),
+        machine_readable.junit(verdict, {}),
     ):
         assert not set(told) & {"\x1b", "\x00", "\u202e"}
 
@@ -71,10 +71,18 @@ def test_junit_has_a_case_for_every_finding_and_the_sentence_in_a_failure() -> N
     assert found[1].find("failure") is None
 
 
-def test_an_unclear_finding_fails_the_build_where_the_gate_blocks() -> None:
+def test_an_unclear_finding_is_an_error_and_no_failure_where_the_gate_blocks() -> None:
     suite, (case,) = cases(a_verdict(a_finding("unclear")))
-    assert case.find("failure").attrib["type"] == "unclear"
-    assert suite.attrib["failures"] == "1" and suite.attrib["skipped"] == "0"
+    assert case.find("error").attrib["type"] == "unclear" and case.find("failure") is None
+    counts = {name: suite.attrib[name] for name in ("failures", "errors", "skipped")}
+    assert counts == {"failures": "0", "errors": "1", "skipped": "0"}
+
+
+def test_a_case_takes_the_time_of_its_task() -> None:
+    found = machine_readable.junit(a_verdict(a_finding("fail")), {"arc": 1.5, "piqa": 2.0})
+    suite = ElementTree.fromstring(found).find("testsuite")
+    assert suite.attrib["time"] == "3.500"
+    assert suite.find("testcase").attrib["time"] == "1.500"
 
 
 def test_an_unclear_finding_is_skipped_where_the_gate_allows_it() -> None:

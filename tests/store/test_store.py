@@ -183,11 +183,17 @@ def test_a_missing_file_of_a_finished_run_is_an_error(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"layout": 1}', '{"layout": 9}', "\xff"])
-def test_a_run_json_that_is_none_is_named(tmp_path, content):
+def test_a_run_json_that_is_none_is_passed_over_and_named(tmp_path, content, caplog):
+    store = Store(tmp_path)
+    whole = stored(store, make_run(), [make_record()])
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / "run.json").write_text(content, encoding="latin-1")
+    assert [run.id for run in store.runs()] == [whole.id]
+    assert store.run(whole.id[:3]).id == whole.id
+    [warning] = caplog.messages
+    assert "passed over" in warning and str(tmp_path / "odd" / "run.json") in warning
     with pytest.raises(StoreError) as error:
-        Store(tmp_path).runs()
+        store.run("odd")
     assert str(tmp_path / "odd" / "run.json") in error.value.where
 
 

@@ -51,5 +51,6 @@ def open_fast(checkpoint: Checkpoint, settings: EngineSettings) -> LM:
     name = type(loaded.model).__name__
     note = f"the reference engine was used for {name}, not the fast one: {outcome.reason}"
     lm.notes.append(note)
+    lm.engine = "reference"
     _LOG.warning(note)
     return lm
