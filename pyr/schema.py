@@ -18,6 +18,7 @@ Direction = Literal["higher", "lower", "none"]
 """Which way a metric improves; ``none``: it only describes, and neither side is the better one."""
 Kind = Literal[
     "score",
+    "aggregate",
     "generation",
     "check",
     "compression",
@@ -30,6 +31,7 @@ Kind = Literal[
 """What a record is about.
 
     score        what the model can do
+    aggregate    the same, as a function of all items that is no mean of them (probes/aggregates.py)
     generation   how it writes when it is left to write; `responses` holds the text
     check        a health check: 1 passed, 0 broken
     compression  what its tokenizer does

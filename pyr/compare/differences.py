@@ -100,7 +100,8 @@ def _difference(
     differently = _asked_differently(ours, others)
     if differently is not None:
         return _unpaired(here, there, differently)
-    found = _paired(ours, others, census=here.exact, same=same)
+    aggregate = here.kind == "aggregate"
+    found = _paired(ours, others, census=here.exact, aggregate=aggregate, same=same)
     if len(mine) == len(here.items.keys) == len(there.items.keys):
         return found
     text = (
@@ -139,14 +140,16 @@ def _asked_differently(ours: Items, others: Items) -> Note | None:
     return None
 
 
-def _paired(ours: Items, others: Items, *, census: bool, same: bool) -> _Difference:
+def _paired(
+    ours: Items, others: Items, *, census: bool, aggregate: bool, same: bool
+) -> _Difference:
     here, there = ratio(ours.values, ours.weights), ratio(others.values, others.weights)
     changes, value = ours.values - others.values, here.mean - there.mean
     error = spread(ours.clusters, here, there)
     delta = estimated(value, error, len(changes))
     if census or (same and error.se == 0):
         delta = Estimate(value, 0.0, len(changes), error.clusters)
-    elif np.isfinite(error.se) and _grades(ours, others):
+    elif np.isfinite(error.se) and not aggregate and _grades(ours, others):
         both = np.flatnonzero((ours.weights > 0) & (others.weights > 0))
         alone = spread(ours.clusters[both], ratio(changes[both], ours.weights[both]))
         counted = shares(changes[both], ours.weights[both], ours.clusters[both], alone, paired=True)
@@ -160,7 +163,7 @@ def _paired(ours: Items, others: Items, *, census: bool, same: bool) -> _Differe
     else:
         delta = dataclasses.replace(delta, scale=float(np.std(others.values)))
     p = p_value(delta)
-    single = error.clusters == len(changes) > 1
+    single = error.clusters == len(changes) > 1 and not aggregate
     if single and _plain(ours) and _plain(others) and np.count_nonzero(changes) < _FEW_CHANGED:
         p = mcnemar(int((changes > 0).sum()), int((changes < 0).sum()))
     return _Difference(delta, True, p)

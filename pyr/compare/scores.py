@@ -15,7 +15,16 @@ import numpy.typing as npt
 import pandas as pd
 
 from pyr.compare.limits import half_width
-from pyr.compare.statistics import Codes, Floats, Spread, graded, ratio, shares, spread
+from pyr.compare.statistics import (
+    ENOUGH_ALIKE,
+    Codes,
+    Floats,
+    Spread,
+    graded,
+    ratio,
+    shares,
+    spread,
+)
 from pyr.errors import MeasureError
 from pyr.schema import Direction, Estimate, Kind, Run, Shares
 from pyr.store import Results
@@ -255,16 +264,21 @@ def _measure(records: pd.DataFrame, rows: Positions, items: Items) -> Measured:
         return dataclasses.replace(measured, fault=fault)
     if not items.weights.any():
         return dataclasses.replace(measured, fault="all weights are zero")
-    return dataclasses.replace(measured, estimate=_score(items, measured.exact), items=items)
+    found = _score(items, census=measured.exact, aggregate=measured.kind == "aggregate")
+    return dataclasses.replace(measured, estimate=found, items=items)
 
 
-def _score(items: Items, census: bool) -> Estimate:
+def _score(items: Items, *, census: bool, aggregate: bool) -> Estimate:
     found = ratio(items.values, items.weights)
     error = spread(items.clusters, found)
     n = len(items.values)
     if census:
         return Estimate(found.mean, 0.0, n, error.clusters)
     plain = estimated(found.mean, error, n)
+    if aggregate:
+        # Its values are of groups, on whatever scale: they are no grades, whatever they look like.
+        unknown = error.se == 0 and error.effective < ENOUGH_ALIKE
+        return dataclasses.replace(plain, se=float(np.inf)) if unknown else plain
     if not (np.isfinite(error.se) and graded(items.values)):
         return plain
     counted = shares(items.values, items.weights, items.clusters, error, paired=False)

@@ -85,20 +85,21 @@ class Grading:
         Raises MeasureError where our mean of the items is not lm-eval's.
         """
         task, name = self.compiled.task, self.compiled.spec.name
-        records, notes = [], []
+        records: list[Record] = []
+        aggregates: list[str] = []
         for label, metric in self._metrics.items():
             form = form_of(task, metric)
             raws = self._raws[label]
             if form is None:
                 records += self._influences(label, metric)
-                notes.append(
-                    f"{name}/{label} is no mean of items: its error is that of a delete-a-group "
-                    "jackknife"
-                )
+                aggregates.append(label)
             elif whole and all(_weighted(form, raw) for raw in raws.values()):
                 function = task.aggregation().get(metric, _mean)
                 check_aggregate(name, label, form, function, list(raws.values()))
-        return records, notes
+        if not aggregates:
+            return records, []
+        said = f"{name}: of {', '.join(aggregates)}, no means of items, the error is a jackknife's"
+        return records, [said]
 
     def _influences(self, label: str, metric: str) -> list[Record]:
         open_records = self._open[label]
@@ -139,6 +140,7 @@ class Grading:
                     weight=measured.weight if measured else 1.0,
                     direction=(form and form.direction) or ("higher" if better else "lower"),
                     unit=form.unit if form else "",
+                    kind="score" if form else "aggregate",
                     **common,
                 )
                 yield label, metric, raw, record

@@ -40,6 +40,7 @@ Section = Literal[
 """Where a report shows a measure. ``described``, ``condition``: neither side is the better one."""
 SECTIONS: dict[Kind, Section] = {
     "score": "task",
+    "aggregate": "task",
     "generation": "task",
     "check": "health",
     "compression": "tokenizer",

@@ -36,7 +36,7 @@ def frame(aggregate, raws, clusters=None):
     clusters = clusters or dict.fromkeys(items, "")
     found = influences(aggregate, dict(zip(items, raws, strict=True)), groups_of(items, clusters))
     rows = [
-        Record("t", "m", item, each.value, each.weight, f"t {each.group}")
+        Record("t", "m", item, each.value, each.weight, f"t {each.group}", kind="aggregate")
         for item, each in found.items()
     ]
     return records_frame([("harness", to_table(Record, rows, where="test"))])
@@ -117,3 +117,15 @@ def test_an_aggregate_that_fails_on_fewer_items_has_no_known_error(aggregate) ->
 
 def test_an_aggregate_that_is_no_number_gives_nothing() -> None:
     assert influences(lambda raws: {"a": 1}, {"0": 1, "1": 2}, {"0": 0, "1": 1}) is None
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 100.0])
+def test_an_aggregate_that_no_group_changes_is_not_taken_for_right_and_wrong(value: float) -> None:
+    from factories_stats import results
+
+    few, many = (frame(lambda raws: value, [1] * count) for count in (40, 400))
+    assert estimate(few).se == np.inf
+    assert estimate(few).shares is estimate(many).shares is None
+    [row] = compare(results(few), results(few))
+    assert row.delta.shares is None
+    assert row.delta.se == np.inf
