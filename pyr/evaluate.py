@@ -22,7 +22,7 @@ from pyr.engines import EngineSettings
 from pyr.engines.model_reuse import ModelReuse
 from pyr.gate.sequential import Budget
 from pyr.hardware import processor
-from pyr.probes import ItemsChanged, Probe, Reading, Subject, make_probe, needs
+from pyr.probes import ItemsChanged, Probe, Reading, Subject, Writing, make_probe, needs
 from pyr.schema import Checkpoint, ProbeSpec, Run, Skipped, Suite
 from pyr.store import OpenRun, Results, Store
 from pyr.store.tables import aggregates_frame
@@ -229,7 +229,8 @@ def _new_run(
     digest = suite_digest(suite)
     engine = conditions.settings.label(checkpoint)
     plan = conditions.budget.label if conditions.budget else ""
-    key = files.text_sha256(f"{checkpoint.digest}{digest}{engine}{plan}")[:10]
+    written = _generation(checkpoint, suite)
+    key = files.text_sha256(f"{checkpoint.digest}{written}{digest}{engine}{plan}")[:10]
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{checkpoint.name}--{suite.name}--{key}")
     known = {run.id: run for run in store.runs()}
     today = environment(suite, conditions)
@@ -252,6 +253,16 @@ def _new_run(
         environment=today,
         started=now(),
     )
+
+
+def _generation(checkpoint: Checkpoint, suite: Suite) -> str:
+    """The digest of how the checkpoint generates, where that can change what is measured.
+
+    It does where answers are generated, and health reads the ends of a chat from it.
+    """
+    probes = [make_probe(spec) for spec in suite.probes]
+    silent = all(isinstance(probe, Writing) and not probe.writes() for probe in probes)
+    return "" if silent and not checkpoint.chat else checkpoint.digests.get("generation", "")
 
 
 def next_id(run: Run, store: Store) -> str:

@@ -58,7 +58,11 @@ class Checkpoint:
     """sha256 over all that is loaded: weights, config, tokenizer, template, adapter, own code."""
     format: Literal["safetensors", "gguf", "pickle", "imported"]
     digests: Mapping[str, str] = field(default_factory=dict)
-    """sha256 by part: weights, config, tokenizer, template; adapter and code where there are."""
+    """sha256 by part: weights, config, tokenizer, template; adapter and code where there are.
+
+    `generation`, of generation_config.json, is no part of `digest`: it counts for runs that let the
+    checkpoint write.
+    """
     phase: str = ""
     step: int | None = None
     tokens: int | None = None

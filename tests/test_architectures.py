@@ -97,9 +97,11 @@ def stock(folder: Path, kind: str, backend: str = "causal") -> Any:
 def table(request: pytest.FixtureRequest) -> Iterator[list[str]]:
     lines: list[str] = []
     yield lines
-    reporter = request.config.pluginmanager.getplugin("terminalreporter")
-    for line in ["", *sorted(lines)] if len(lines) > len(BY_DEFAULT) else []:
-        reporter.write_line(line)
+    plugins = request.config.pluginmanager
+    if len(lines) > len(BY_DEFAULT):
+        with plugins.getplugin("capturemanager").global_and_fixture_disabled():
+            for line in ["", *sorted(lines)]:
+                plugins.getplugin("terminalreporter").write_line(line)
 
 
 def kinds() -> list[Any]:

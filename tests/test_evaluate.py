@@ -45,6 +45,13 @@ class Counting:
         yield Chunk(records=[Record(task="count", metric="runs", item="0", value=1.0)])
 
 
+class Silent(Counting):
+    """The same, and it says that it lets nothing be written."""
+
+    def writes(self) -> bool:
+        return False
+
+
 COUNTING = Suite(name="counting", probes=[ProbeSpec(probe="test_evaluate:Counting")])
 
 
@@ -70,6 +77,29 @@ def test_what_a_later_probe_lacks_is_said_before_the_first_one_runs(
             identify(tiny_checkpoint), suite, Store(tmp_path), Conditions(mirror=tmp_path / "hub")
         )
     assert Counting.runs == 0
+
+
+@pytest.mark.parametrize(("probe", "runs"), [("Silent", 1), ("Counting", 2)])
+def test_how_a_checkpoint_generates_counts_where_answers_are_generated(
+    checkpoint_copy: Path, tmp_path: Path, probe: str, runs: int
+) -> None:
+    (checkpoint_copy / "chat_template.jinja").unlink()
+    suite = Suite(name="counting", probes=[ProbeSpec(probe=f"test_evaluate:{probe}")])
+    file = checkpoint_copy / "generation_config.json"
+    for top_k in (1, 2):
+        file.write_text(json.dumps({**json.loads(file.read_text()), "top_k": top_k}))
+        evaluate(identify(checkpoint_copy), suite, Store(tmp_path / "runs"))
+    assert len(Store(tmp_path / "runs").runs()) == runs
+
+
+@pytest.mark.parametrize(
+    ("tasks", "writes"),
+    [(["pyr_facts", "pyr_pairs"], False), (["pyr_facts", "pyr_instruct"], True)],
+)
+def test_a_harness_knows_whether_its_tasks_let_the_model_write(
+    tasks: list[str], writes: bool
+) -> None:
+    assert harness.Harness({"tasks": tasks}, name="harness").writes() is writes
 
 
 def test_evaluating_twice_is_free(tiny_checkpoint: Path, tmp_path: Path) -> None:

@@ -181,6 +181,8 @@ def _name(folder: Path, mark: Mapping[str, Any]) -> str:
 
 
 def _combine(digests: dict[str, str]) -> str:
+    """One digest of all parts but how it generates, which counts where answers are generated."""
+    digests = {part: each for part, each in digests.items() if part != "generation"}
     return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
 
 

@@ -33,14 +33,17 @@ _WITHOUT_VOCABULARY = ("ByT5Tokenizer", "CanineTokenizer", "PerceiverTokenizer")
 def digests(model: Path, spoken: Path) -> dict[str, str]:
     """The digest of each part; `spoken` is the folder that holds the tokenizer.
 
-    The checkpoint's own code is a part where a config names any.
+    The checkpoint's own code is a part where a config names any, and how it generates where the
+    folder says.
     """
     tokenizer = [*_present(spoken, _TOKENIZER_FILES), *_ranks(spoken)]
     found = {
-        "config": digest(_present(model, (CONFIG, GENERATION))),
+        "config": digest(_present(model, (CONFIG,))),
         "tokenizer": digest(tokenizer),
         "template": digest(_templates(spoken)),
     }
+    if (model / GENERATION).is_file():
+        found["generation"] = digest([model / GENERATION])
     if code := own_code(model, spoken):
         found["code"] = digest(code)
     return found

@@ -104,7 +104,7 @@ def _way(options: argparse.Namespace, rule: Rule, store: Store) -> list[_Stop]:
 
     def runs(folder: Path) -> tuple[Run, Run]:
         found = known(folder)
-        stored = store.find(found.digest, digest, settings.label(found))
+        stored = store.find(found, digest, settings.label(found))
         return (stored, whole()) if stored else (part(folder), part(good))
 
     return [_Stop(each.name, partial(runs, each)) for each in _folders(good, bad)]

@@ -17,7 +17,7 @@ from pyr.schema import Checkpoint
 if TYPE_CHECKING:
     from lm_eval.api.model import LM
 
-_SAME_KIND = ("config", "tokenizer", "template", "adapter", "code")
+_SAME_KIND = ("config", "generation", "tokenizer", "template", "adapter", "code")
 
 
 class ModelReuse:

@@ -117,6 +117,15 @@ class Reading(Protocol):
         ...
 
 
+@runtime_checkable
+class Writing(Protocol):
+    """A probe that can say beforehand whether it lets the model write; others are taken to."""
+
+    def writes(self) -> bool:
+        """Whether answers are generated, so that the checkpoint's generation config counts."""
+        ...
+
+
 class ItemsChanged(MeasureError):
     """What an unfinished run has measured is not what would be asked now."""
 

@@ -48,6 +48,15 @@ class Harness:
         for spec in expand(task_manager(self.options), self.options):
             yield json_sha256([spec.name, spec.definition.digest(), repr(spec.overrides)])
 
+    def writes(self) -> bool:
+        """Whether a task's answers are generated, as lm-eval's are by default."""
+        specs = expand(task_manager(self.options), self.options)
+        return any(
+            spec.definition.mentions("generate_until")
+            or not spec.definition.mentions("output_type")
+            for spec in specs
+        )
+
     def run(self, subject: Subject) -> Iterator[Chunk]:
         """What is missing; then of every task its documents and data, and 64 items at a time."""
         if self.options.apply_chat_template and not subject.checkpoint.chat:

@@ -48,6 +48,10 @@ class Health:
         self.name = name
         content.check(options, HealthOptions, where=f"probe '{name}'")
 
+    def writes(self) -> bool:
+        """Nothing is generated."""
+        return False
+
     def run(self, subject: Subject) -> Iterator[Chunk]:
         """One chunk with every check; a second with the condition of a model that is finite."""
         if not subject.earlier.empty:

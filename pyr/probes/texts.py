@@ -49,6 +49,10 @@ class Texts:
         for name in self.options.texts:
             yield json_sha256(self._texts(name))
 
+    def writes(self) -> bool:
+        """Nothing is generated."""
+        return False
+
     def run(self, subject: Subject) -> Iterator[Chunk]:
         """All texts are read first; then 64 documents at a time are scored."""
         domains = {name: self._read(name, subject.seed) for name in self.options.texts}

@@ -48,6 +48,10 @@ class Throughput:
         self.name = name
         self.options = content.check(options, ThroughputOptions, where=f"probe '{name}'")
 
+    def writes(self) -> bool:
+        """Nothing is generated."""
+        return False
+
     def run(self, subject: Subject) -> Iterator[Chunk]:
         """One chunk: half a set of repetitions says nothing."""
         from lm_eval.models.huggingface import HFLM

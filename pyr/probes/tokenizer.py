@@ -40,6 +40,10 @@ class Tokenizer:
         for document in _documents(self.options.texts):
             yield json_sha256([document.domain, document.text])
 
+    def writes(self) -> bool:
+        """Nothing is generated."""
+        return False
+
     def run(self, subject: Subject) -> Iterator[Chunk]:
         """One chunk with every document under every tokenizer."""
         if not subject.earlier.empty:

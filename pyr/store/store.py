@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from pyr.errors import StoreError, did_you_mean
 from pyr.files import locked
-from pyr.schema import Aggregate, Run
+from pyr.schema import Aggregate, Checkpoint, Run
 from pyr.store import tables, writer
 from pyr.store.tables import Document, Results
 from pyr.store.writer import AGGREGATES, DOCUMENTS, LOCK, Manifest, OpenRun, is_run, read_manifest
@@ -76,13 +76,17 @@ class Store:
             remedy=did_you_mean(ref, [*ids, *stems]) or "list the runs with: pyr ls",
         )
 
-    def find(self, checkpoint_digest: str, suite_digest: str, engine: str) -> Run | None:
-        """The newest run that asked these weights the whole suite under this engine, if any."""
-        wanted = (checkpoint_digest, suite_digest, engine)
+    def find(self, checkpoint: Checkpoint, suite_digest: str, engine: str) -> Run | None:
+        """The newest run that asked this checkpoint the whole suite under this engine, if any."""
         newest = None
         for run in self.runs():
-            same = (run.checkpoint.digest, run.suite_digest, run.engine) == wanted
-            if not same or not run.finished or run.asked:
+            same = (run.suite_digest, run.engine) == (suite_digest, engine)
+            if (
+                not same
+                or not _is_same(run.checkpoint, checkpoint)
+                or not run.finished
+                or run.asked
+            ):
                 continue
             if newest is None or (run.finished, run.id) > (newest.finished, newest.id):
                 newest = run
@@ -208,6 +212,12 @@ def _chunks_while_unfinished(folder: Path) -> dict[str, pa.Table] | None:
             return None
         raise
     return None if read_manifest(folder).run.finished else chunks
+
+
+def _is_same(one: Checkpoint, other: Checkpoint) -> bool:
+    """Whether two checkpoints hold the same and generate the same way."""
+    generation = [each.digests.get("generation") for each in (one, other)]
+    return one.digest == other.digest and generation[0] == generation[1]
 
 
 def _refuse_another(run: Run, found: Run, folder: Path) -> None:

@@ -24,6 +24,14 @@ def test_every_file_that_a_tokenizer_of_transformers_reads_is_in_the_digest() ->
     assert read <= set(parts._TOKENIZER_FILES)
 
 
+def test_how_it_generates_is_a_part_that_is_not_in_the_digest(checkpoint_copy: Path) -> None:
+    before = identify(checkpoint_copy)
+    edit(checkpoint_copy / "generation_config.json", top_k=3)
+    after = identify(checkpoint_copy)
+    assert after.digest == before.digest
+    assert after.digests["generation"] != before.digests["generation"]
+
+
 def test_code_that_a_config_names_is_part_of_the_checkpoint(checkpoint_copy: Path) -> None:
     (checkpoint_copy / "modeling_own.py").write_text("a = 1")
     plain = identify(checkpoint_copy)

@@ -23,7 +23,6 @@ def test_the_digest_says_what_it_is_and_not_where_it_lies(
     [
         ("model.safetensors", "weights"),
         ("config.json", "config"),
-        ("generation_config.json", "config"),
         ("tokenizer.json", "tokenizer"),
         ("chat_template.jinja", "template"),
     ],

@@ -97,8 +97,8 @@ def test_the_newest_finished_run_of_a_checkpoint_and_suite_is_found(tmp_path):
     stored(store, make_run("new"), finished="2026-01-02")
     stored(store, make_run("other", digest="d2"), finished="2026-01-03")
     stored(store, make_run("unfinished"), finished="")
-    assert store.find("d1", "s1", "reference").id == "new"
-    assert store.find("d1", "s1", "fast") is None
+    assert store.find(make_run("new").checkpoint, "s1", "reference").id == "new"
+    assert store.find(make_run("new").checkpoint, "s1", "fast") is None
 
 
 def test_one_id_for_another_checkpoint_is_refused(tmp_path):
