@@ -135,7 +135,8 @@ def _content_digest(path: Path, stamp: tuple[int, ...]) -> bytes:
 
 def files_fingerprint(pattern: str) -> str:
     """Return `fingerprint` of all files and folders that the glob finds; "" if there are none."""
-    found = sorted(map(Path, glob.glob(pattern, recursive=True)))
+    there = Path(pattern).exists()  # a name may hold what a glob takes for a pattern
+    found = [Path(pattern)] if there else sorted(map(Path, glob.glob(pattern, recursive=True)))
     return " ".join(fingerprint(each) for each in found)
 
 

@@ -332,7 +332,7 @@ def _reads(spec: ProbeSpec) -> list[str]:
 
 def _is_place(text: str) -> bool:
     try:
-        return text not in ("", ".", "/") and Path(text).exists()
+        return bool("/" in text or Path(text).suffix) and Path(text).exists()
     except (OSError, ValueError):
         return False
 

@@ -77,3 +77,10 @@ def test_a_data_set_of_the_hub_is_known_by_its_commit(tmp_path, monkeypatch):
     (refs / "main").write_text("abc\n")
     assert datasets.source_fingerprint("hub:org/set", None) == "abc"
     assert datasets.source_fingerprint("hub:org/set", tmp_path) is None
+
+
+def test_a_name_that_looks_like_a_pattern_is_a_name_where_such_a_file_is(tmp_path):
+    (tmp_path / "x[1].json").write_text("a")
+    (tmp_path / "x1.json").write_text("b")
+    named = datasets.files_fingerprint(str(tmp_path / "x[1].json"))
+    assert named == datasets.fingerprint(tmp_path / "x[1].json")

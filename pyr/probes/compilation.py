@@ -140,7 +140,7 @@ class Compiler:
         ignored += [Path(found) for each in spec.files for found in glob.glob(each, recursive=True)]
         known = spec.definition.every
         names = read_besides(noted, known, [each for each in ignored if each is not None])
-        return {name: datasets.files_fingerprint(glob.escape(name)) for name in names}
+        return {name: datasets.files_fingerprint(name) for name in names}
 
     def _bundle(self, spec: TaskSpec, where: Place) -> Path | None:
         """The file named after everything that could change the requests."""
@@ -412,7 +412,7 @@ def read(file: Path) -> Bundle | None:
     except (OSError, pa.ArrowInvalid, ValueError, KeyError, TypeError):
         return None
     for name, known in about["reads"].items():
-        if datasets.files_fingerprint(glob.escape(name)) != known:
+        if datasets.files_fingerprint(name) != known:
             return None
     return Bundle(items, **about)
 

@@ -115,11 +115,29 @@ def test_an_aggregate_that_fails_on_fewer_items_has_no_known_error(aggregate) ->
     assert (found.value, found.se) == (0.5, np.inf)
 
 
+def test_an_aggregate_that_would_take_too_long_has_no_known_error(monkeypatch) -> None:
+    monkeypatch.setattr("pyr.probes.aggregates._MOST_SECONDS", 0.0)
+    assert estimate(frame(mcc, answers([0, 1] * 30, 0.7))).se == np.inf
+
+
 def test_an_aggregate_that_is_no_number_gives_nothing() -> None:
     assert influences(lambda raws: {"a": 1}, {"0": 1, "1": 2}, {"0": 0, "1": 1}) is None
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, 100.0])
+@pytest.mark.parametrize("name", ["bleu", "chrf", "chrfpp", "ter"])
+def test_scores_of_translations_from_sums_over_sentences_are_lm_evals(monkeypatch, name) -> None:
+    from lm_eval.api import metrics
+
+    words = "the river rose over the field and nobody saw the old stone house".split()
+    raws = [(" ".join(RNG.choice(words, 9)), " ".join(RNG.choice(words, 9))) for _ in range(30)]
+    aggregate = getattr(metrics, name)
+    fast = frame(aggregate, raws)
+    monkeypatch.setattr("pyr.probes.aggregates._from_sentences", lambda *_: None)
+    slow = frame(aggregate, raws)
+    assert fast["value"].to_numpy() == pytest.approx(slow["value"].to_numpy(), abs=1e-9)
+
+
 def test_an_aggregate_that_no_group_changes_is_not_taken_for_right_and_wrong(value: float) -> None:
     from factories_stats import results
 

@@ -58,6 +58,21 @@ def test_whatever_is_appended_in_whatever_chunks_comes_back(records, cuts):
     assert sorted(before["item"]) == sorted(found["item"])
 
 
+def test_a_revised_record_takes_the_place_of_the_earlier_one(tmp_path):
+    store = Store(tmp_path)
+    with store.begin(make_run(), on_wait=never) as opened:
+        opened.append("harness", [make_record(i, value=float("nan")) for i in range(3)])
+        opened.revise("harness", [make_record(i, value=i / 2) for i in (2, 1)])
+        assert list(opened.records("harness")["item"]) == ["0", "1", "2"]
+    with store.begin(make_run(), on_wait=never) as opened:  # after a kill
+        opened.append("harness", [make_record(3)])
+        opened.revise("harness", [make_record(1, value=7.0)])
+        finish(opened)
+    values = store.results(opened.run).records["value"].tolist()
+    assert np.isnan(values[0])
+    assert values[1:3] == [7.0, 1.0]
+
+
 def test_items_are_sorted_as_numbers(tmp_path):
     run = stored(Store(tmp_path), make_run(), [make_record(i) for i in (10, 9, 100)])
     assert list(Store(tmp_path).results(run).records["item"]) == ["9", "10", "100"]
