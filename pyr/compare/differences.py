@@ -25,6 +25,12 @@ _FEW_CHANGED = 50
 """Below so many changed answers the p-value is McNemar's exact one."""
 
 
+_SHARES = frozenset(
+    ["acc", "acc_norm", "acc_bytes", "acc_mutual_info", "exact_match", "em", "pass@1"]
+)
+"""Metrics that are shares of items, from 0 to 1."""
+
+
 class _Difference(NamedTuple):
     delta: Estimate | None = None
     paired: bool = False
@@ -48,7 +54,7 @@ def compare(candidate: Results, baseline: Results | None) -> list[Comparison]:
     rows = []
     for task, metric in sorted({*ours, *theirs}):
         here, there = ours.get((task, metric)), theirs.get((task, metric))
-        found = _difference(here, there, alone=baseline is None, same=same)
+        found = _difference(here, there, metric, alone=baseline is None, same=same)
         rows.append(_row(task, metric, here, there, found))
     return rows
 
@@ -81,7 +87,7 @@ def _row(
 
 
 def _difference(
-    here: Measured | None, there: Measured | None, *, alone: bool, same: bool
+    here: Measured | None, there: Measured | None, metric: str, *, alone: bool, same: bool
 ) -> _Difference:
     """Candidate - baseline, paired where the same items were asked the same way.
 
@@ -93,6 +99,8 @@ def _difference(
         text = "; ".join(filter(None, gaps))
         return _Difference(note=Note(NoteCode.MISSING, text) if text else None)
     if here.items is None or there.items is None:
+        if scales := _scales(metric, here.estimate, there.estimate):
+            return _Difference(note=Note(NoteCode.MISSING, scales))
         note = Note(NoteCode.MEAN_ONLY, "unpaired: only a mean was published")
         return _unpaired(here, there, note)
     mine, theirs = _shared(here.items, there.items)
@@ -109,6 +117,15 @@ def _difference(
         f"{len(here.items.keys)} and the baseline's {len(there.items.keys)}"
     )
     return found._replace(note=Note(NoteCode.SHARED_ITEMS, text))
+
+
+def _scales(metric: str, here: Estimate | None, there: Estimate | None) -> str:
+    """Why two published shares cannot be on one scale (25 against 0.30); empty if they can."""
+    if here is None or there is None or metric.partition(",")[0] not in _SHARES:
+        return ""
+    if (here.value > 1) == (there.value > 1):
+        return ""
+    return f"the scales differ: {here.value:g}, the baseline's {there.value:g}; one is in percent"
 
 
 def _shared(here: Items, there: Items) -> tuple[Positions, Positions]:

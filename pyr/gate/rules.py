@@ -188,10 +188,25 @@ def _measured_otherwise(candidate: Run, baseline: Run, row: Comparison) -> str:
     """What was not the same when the two runs measured this, or an empty string."""
     if row.note is not None and row.note.code is NoteCode.OTHER_PROMPTS:
         return row.note.text
+    if candidate.checkpoint.format == baseline.checkpoint.format == "imported":
+        return _imported_otherwise(candidate, baseline, row)
     if candidate.suite_digest != baseline.suite_digest:
         return "the suites differ"
     if _left_out(candidate, row) != _left_out(baseline, row):
         return "the two runs left out other items"
+    return versions.between(candidate, baseline)
+
+
+def _imported_otherwise(candidate: Run, baseline: Run, row: Comparison) -> str:
+    """What two results files say, or do not say, of how this task was asked."""
+    now, before = (run.environment.get("asked_as", {}) for run in (candidate, baseline))
+    mine, theirs = now.get(row.task, {}), before.get(row.task, {})
+    for name in dict.fromkeys([*mine, *theirs]):
+        values = mine.get(name, "not stated"), theirs.get(name, "not stated")
+        if "not stated" in values:
+            return f"the {name} of its results is not stated, so that it may differ"
+        if values[0] != values[1]:
+            return f"the {name} differs: {values[0]}, the baseline's {values[1]}"
     return versions.between(candidate, baseline)
 
 

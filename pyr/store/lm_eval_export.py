@@ -120,7 +120,8 @@ def _put(parts: dict[str, Any], task: str, label: str, score: Weighted, better: 
     value, se = published_scale(label, score.value, score.weight)
     parts["results"][task][name] = value
     parts["results"][task][f"{metric}_stderr,{filter_name}"] = se if math.isfinite(se) else "N/A"
-    parts["higher_is_better"][task][metric] = better == "higher"
+    if better != "none":
+        parts["higher_is_better"][task][metric] = better == "higher"
 
 
 def _estimate(rows: Rows) -> Weighted:

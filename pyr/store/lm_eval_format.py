@@ -38,6 +38,21 @@ _LOWER_IS_BETTER = frozenset(
     }
 )
 """For files that do not state it, with the meaning these names have in lm-eval's own tasks."""
+_LOWER_WORDS = frozenset(
+    ["loss", "nll", "ppl", "perplexity", "bpb", "error", "errors", "err"]
+    + ["wer", "cer", "ter", "mse", "mae", "rmse", "brier", "ece"]
+)
+_HIGHER_WORDS = frozenset(
+    ["acc", "accuracy", "em", "exact", "match", "f1", "mcc", "bleu", "chrf", "chrf++", "pass"]
+    + ["rouge", "rouge1", "rouge2", "rougel", "rougelsum", "precision", "recall", "correct"]
+)
+"""Words of a metric's name that say which way is better, for files that do not state it."""
+LIKELIHOODS = frozenset(
+    ["acc", "acc_norm", "acc_bytes", "acc_mutual_info", "likelihood_difference", "likelihood_diff"]
+    + ["pct_stereotype", "ppl", "perplexity", "word_perplexity", "byte_perplexity"]
+    + ["bits_per_byte", "brier_score", "f1", "mcc"]
+)
+"""Metrics of lm-eval's tasks that score choices or texts: nothing is generated for them."""
 _NOT_METRICS = frozenset({"name", "alias", "sample_len", "sample_count"})
 
 
@@ -261,10 +276,19 @@ def published(results: Mapping[str, Any]) -> Iterator[Published]:
 
 
 def direction(metric: str, higher_is_better: bool | None) -> Direction:
-    """Which way is better: as the file states it, else by what the name means in lm-eval."""
-    if higher_is_better is None:
-        higher_is_better = metric not in _LOWER_IS_BETTER
-    return "higher" if higher_is_better else "lower"
+    """Which way is better: as the file states it, else by what the words of its name mean.
+
+    Where neither says it, ``none``: such a measure describes, and decides nothing.
+    """
+    if higher_is_better is not None:
+        return "higher" if higher_is_better else "lower"
+    if metric in _LOWER_IS_BETTER:
+        return "lower"
+    said = set(re.split(r"[^a-z0-9]+", metric.lower()))
+    lower, higher = bool(said & _LOWER_WORDS), bool(said & _HIGHER_WORDS)
+    if lower == higher:
+        return "none"
+    return "lower" if lower else "higher"
 
 
 def num_items(value: float, se: float | None) -> int | None:

@@ -20,6 +20,7 @@ from pyr import files
 from pyr.errors import StoreError
 from pyr.schema import Aggregate, Checkpoint, Record, Run
 from pyr.store import tables
+from pyr.store.lm_eval_conditions import asked_as, form, other_harness
 from pyr.store.lm_eval_format import (
     Published,
     direction,
@@ -132,6 +133,13 @@ def _read(path: Path) -> _File:
             where=str(path),
             remedy="it may have been cut short: fetch it again",
         ) from error
+    if other := other_harness(content):
+        raise StoreError(
+            f"this is a results file of {other}, not of lm-eval: its tasks and metrics mean "
+            "something else.",
+            where=str(path),
+            remedy="evaluate the checkpoint with Pyr or with lm-eval, and compare those",
+        )
     if not _is_results(content):
         raise StoreError(
             "the file holds no lm-eval results: there is no 'results' by task in it.",
@@ -168,6 +176,7 @@ def _run(file: _File, tokens_per_step: int | None) -> Run:
     asked = {
         "versions": file.of("versions"),
         "shots": file.of("n-shot") or config.get("num_fewshot"),
+        "form": form(file.content),
     }
     when = _date(file.content.get("date"))
     return Run(
@@ -186,6 +195,7 @@ def _run(file: _File, tokens_per_step: int | None) -> Run:
         environment={
             "config": config,
             "versions": {"lm_eval": file.content.get("lm_eval_version", "not stated")},
+            "asked_as": {task: asked_as(file.content, task) for task in file.of("results")},
         },
         data=_digests(file),
         started=when,
@@ -267,8 +277,14 @@ def _scores(file: _File) -> _Scores:
         n = _num_items(file, task)
         for score in published(results):
             stated = _mapping(file.of("higher_is_better").get(task)).get(score.metric)
+            way = direction(score.metric, stated)
+            if way == "none":
+                scores.notes.append(
+                    f"{task}/{score.label}: the file does not say whether more or less is better, "
+                    "so that it decides nothing."
+                )
             common: dict[str, Any] = {
-                "direction": direction(score.metric, stated),
+                "direction": way,
                 "group": groups.get(task, ""),
             }
             records = _records(score, task, samples, common)

@@ -231,9 +231,21 @@ def test_a_published_mean_without_an_error_has_a_difference_but_no_interval(se):
 
 
 def test_records_against_a_published_mean_are_unpaired():
-    row = one(results(records([1.0, 2.0, 3.0])), published(Aggregate("arc", "acc", 1.0, 0.2)))
+    row = one(results(records([1.0, 2.0, 3.0])), published(Aggregate("arc", "acc", 1.2, 0.2)))
     assert not row.paired
     assert row.delta.se == pytest.approx(math.hypot(1 / math.sqrt(3), 0.2))
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(25.0, 0.3), (0.3, 25.0), (1.0, 88.0)])
+def test_a_share_and_a_percentage_are_not_compared(ours, theirs):
+    sides = [published(Aggregate("arc", "acc", value, 0.01, n=500)) for value in (ours, theirs)]
+    row = one(*sides)
+    assert row.delta is None and "the scales differ" in str(row.note)
+
+
+def test_a_score_that_may_be_over_one_is_compared():
+    sides = [published(Aggregate("arc", "bleu", value, 0.01, n=500)) for value in (0.7, 1.4)]
+    assert one(*sides).delta.value == pytest.approx(-0.7)
 
 
 def test_unpaired_degrees_of_freedom_are_those_of_welch():

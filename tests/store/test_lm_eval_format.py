@@ -116,6 +116,23 @@ def test_the_direction_is_as_stated_else_by_name():
     assert metrics.direction("acc", False) == "lower"
 
 
+@pytest.mark.parametrize(
+    ("metric", "way"),
+    [
+        ("val_loss", "lower"),
+        ("eval/nll", "lower"),
+        ("word_error_rate", "lower"),
+        ("rougeL", "higher"),
+        ("prompt_level_strict_acc", "higher"),
+        ("pass@10", "higher"),
+        ("quality", "none"),
+        ("error_accuracy", "none"),
+    ],
+)
+def test_a_direction_that_nobody_states_is_read_from_the_name_or_unknown(metric, way):
+    assert metrics.direction(metric, None) == way
+
+
 def test_every_aggregation_function_named_is_one_of_lm_evals():
     from lm_eval.api import metrics as theirs
     from lm_eval.tasks.ifeval import utils as ifeval
