@@ -151,7 +151,7 @@ def unsound(checkpoint: Any, models: ModelReuse) -> dict[str, str]:
     return {record.item: record.responses for record in checks if record.value == 0}
 
 
-@pytest.mark.parametrize("kind", ["t5", "bart"])
+@pytest.mark.parametrize("kind", ["t5", "bart", "mbart"])
 def test_an_encoder_decoder_scores_as_stock_lm_eval_does(kind: str, tmp_path: Path) -> None:
     save_tiny(kind, tmp_path / kind, whole=True)
     checkpoint, models = identify(tmp_path / kind), ModelReuse()
@@ -160,6 +160,13 @@ def test_an_encoder_decoder_scores_as_stock_lm_eval_does(kind: str, tmp_path: Pa
     assert np.allclose(ours[0][:, 0], theirs[0][:, 0], rtol=1e-6, atol=2e-5)
     assert ours[2] == theirs[2]
     assert unsound(checkpoint, models) == {}
+
+
+def test_an_encoder_decoder_that_stock_cannot_score_is_refused(tmp_path: Path) -> None:
+    # FSMT's answers must be as long as its texts.
+    save_tiny("fsmt", tmp_path, whole=True)
+    with pytest.raises(CheckpointError, match="cannot score"):
+        open_model(identify(tmp_path), SETTINGS)
 
 
 @pytest.mark.slow

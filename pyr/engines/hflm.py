@@ -89,7 +89,8 @@ class ReferenceLM(HFLM):  # type: ignore[misc]
     ) -> list[tuple[float, bool]]:
         texts = [[*context, *continuation] for _, context, continuation in requests]
         refuse_tokens_without_rows(self.model, self.tokenizer, texts)
-        with self._one_by_one(self.backend == "causal" and self._padding_counts(texts)):
+        # Some decoders begin with the last token of the padded answer, as MBart's.
+        with self._one_by_one(self.backend == "seq2seq" or self._padding_counts(texts)):
             answers: list[tuple[float, bool]] = super()._loglikelihood_tokens(
                 requests, disable_tqdm, override_bs
             )

@@ -245,15 +245,22 @@ def _tokens_without_rows(model: Any, tokenizer: Any) -> list[str]:
 
 
 def _refuse_unusable(path: Path, model: Any, backend: str) -> None:
-    """CheckpointError unless the model takes a text of two tokens and gives logits for each."""
+    """CheckpointError unless the model takes a text of two tokens and gives logits for each.
+
+    An encoder-decoder is asked as HFLM asks it: an answer of two tokens to a text of three.
+    """
     import torch
 
     ids_BL = torch.tensor([[0, 1]], device=model.device)
-    more = {"decoder_input_ids": ids_BL} if backend == "seq2seq" else {}
+    asked = {"input_ids": ids_BL}
+    if backend == "seq2seq":
+        text_BL = torch.tensor([[0, 1, 1]], device=model.device)
+        mask_BL = torch.ones_like(text_BL)
+        asked = {"input_ids": text_BL, "attention_mask": mask_BL, "labels": ids_BL}
     errors: tuple[type[Exception], ...] = (*_loading_errors(), AssertionError)
     try:
         with torch.inference_mode():
-            shape = tuple(model(input_ids=ids_BL, **more).logits.shape)
+            shape = tuple(model(**asked).logits.shape)
     except errors as error:
         said = " ".join(str(error).split()[:40]) or type(error).__name__
         raise CheckpointError(
