@@ -42,7 +42,9 @@ class EngineSettings:
         """
         import torch
 
-        _target(self.engine)
+        target = _target(self.engine)
+        if target == self.engine:
+            load_object(target, what="engine")
         device = self.device
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"

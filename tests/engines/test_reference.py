@@ -28,10 +28,9 @@ def test_an_engine_can_be_any_function(tiny_checkpoint: Path) -> None:
 
 
 @pytest.mark.parametrize("engine", ["referense", "no.such:module", "pyr.engines:nothing"])
-def test_an_unknown_engine_is_a_usage_error(tiny_checkpoint: Path, engine: str) -> None:
-    settings = EngineSettings(engine=engine, device="cpu").resolved()
+def test_an_unknown_engine_is_refused_before_anything_is_opened(engine: str) -> None:
     with pytest.raises(UsageError):
-        open_model(identify(tiny_checkpoint), settings)
+        EngineSettings(engine=engine, device="cpu").resolved()
 
 
 def test_an_unknown_dtype_is_a_usage_error() -> None:
