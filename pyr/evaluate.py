@@ -77,6 +77,9 @@ def evaluate(
     title = f"{checkpoint.name} under suite {suite.name}"
     with conditions.shown(f"{title}, {conditions.how}" if conditions.how else title) as shown:
         new = _new_run(checkpoint, suite, store, conditions, shown.say)
+        if not new.finished and not conditions.skip_missing:
+            # Before the run's folder is there: what cannot be asked leaves no unfinished run.
+            needs.refuse(needs.of_probes(probes, checkpoint, conditions.mirror))
         with store.begin(new, on_wait=shown.say) as run:
             if not run.finished:
                 bundles = store.root / "bundles"
@@ -98,8 +101,6 @@ def _measure(
     *,
     bundles: Path,
 ) -> None:
-    if not conditions.skip_missing:
-        needs.refuse(needs.of_probes(probes, run.run.checkpoint, conditions.mirror))
     found = _Found()
     budget = conditions.budget
     subject = Subject(
@@ -252,6 +253,7 @@ def _new_run(
         engine=engine,
         environment=today,
         started=now(),
+        finished=earlier.finished if earlier else "",
     )
 
 

@@ -77,6 +77,7 @@ def test_what_a_later_probe_lacks_is_said_before_the_first_one_runs(
             identify(tiny_checkpoint), suite, Store(tmp_path), Conditions(mirror=tmp_path / "hub")
         )
     assert Counting.runs == 0
+    assert not Store(tmp_path).runs()
 
 
 @pytest.mark.parametrize(("probe", "runs"), [("Silent", 1), ("Counting", 2)])
