@@ -35,8 +35,11 @@ def ls(options: argparse.Namespace) -> int:
 def rm(options: argparse.Namespace) -> int:
     """Delete stored runs with their reports; what one name means is settled before any goes."""
     store = Store(options.store)
-    runs = [store.run(each) for each in options.runs]
-    removed = [str(store.remove(each)) for each in {run.id: run for run in runs}.values()]
+    runs = {}
+    for reference in options.runs:
+        found = store.run(reference)
+        runs[found.id] = found
+    removed = [str(store.remove(run)) for run in runs.values()]
     print(json.dumps(removed, indent=2) if options.json else "\n".join(removed))
     return 0
 

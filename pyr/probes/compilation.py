@@ -59,10 +59,10 @@ class Compiled:
 
     def digest(self) -> str:
         """sha256 of all that the model is given: an answer to the same is the same answer."""
-        asked = [
-            [item, [[each.request_type, each.args, each.repeats] for each in self.requests[item]]]
-            for item in self.order
-        ]
+        asked = []
+        for item in self.order:
+            given = [[each.request_type, each.args, each.repeats] for each in self.requests[item]]
+            asked.append([item, given])
         return text_sha256(json.dumps(asked, sort_keys=True, default=str))
 
 

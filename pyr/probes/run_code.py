@@ -148,7 +148,9 @@ class CodeEval:
         for (task, number, _), outcome in zip(jobs, outcomes, strict=True):
             about = {"task_id": task, "passed": outcome.passed, "result": outcome.how}
             results[task].append((number, {**about, "completion_id": number}))
-        counts = [(len(each), sum(end["passed"] for _, end in each)) for each in results.values()]
+        counts = []
+        for ends in results.values():
+            counts.append((len(ends), sum(end["passed"] for _, end in ends)))
         found = {}
         for wanted in k:
             if counts and all(total >= wanted for total, _ in counts):
