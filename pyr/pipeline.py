@@ -83,7 +83,7 @@ def assess_and_report(
     documents = store.documents(candidate)
     assessed = assess(gate, results, compared, history=known, documents=documents)
     folder = _folder(store, candidate, results, baseline if apart else None)
-    html = output or _place(folder, assessed.verdict) / "report.html"
+    html = _page(output, folder, assessed.verdict)
     verdict = _overruled(assessed.verdict, [html.parent, *judged_before])
     report = outline.build(
         results,
@@ -111,6 +111,14 @@ def _folder(store: Store, candidate: Run, results: Results, apart: Run | None) -
     return folder
 
 
+def _page(output: Path | None, folder: Path, verdict: Verdict | None) -> Path:
+    """The HTML file: the one named by the user, else in the run's folder; no verdict is lost."""
+    if output is None:
+        return _place(folder, verdict) / "report.html"
+    _keep_another(output.parent, verdict)
+    return output
+
+
 def _place(folder: Path, verdict: Verdict | None) -> Path:
     """The folder itself, or one in it where another baseline's or gate's verdict stands there."""
     standing = _standing(folder)
@@ -119,12 +127,24 @@ def _place(folder: Path, verdict: Verdict | None) -> Path:
     if standing and standing.gate == HEALTH != verdict.gate:
         # What nobody asked for by name gives place to what somebody did.
         _move_files(folder, folder / HEALTH)
-    key = text_sha256("".join(_question(verdict)))[:8]
     for place in (folder, folder / verdict.gate):
         there = _standing(place)
         if there is None or _question(there) == _question(verdict):
             return place
-    return folder / f"{verdict.gate}-{key}"
+    return folder / _own_name(verdict)
+
+
+def _keep_another(folder: Path, verdict: Verdict | None) -> None:
+    """Move the verdict that stands in a folder named by the user aside, if it answers another."""
+    standing = _standing(folder)
+    if standing is None or (verdict is not None and _question(standing) == _question(verdict)):
+        return
+    _move_files(folder, folder / _own_name(standing))
+
+
+def _own_name(verdict: Verdict) -> str:
+    """The name of a folder that no verdict on another question has."""
+    return f"{verdict.gate}-{text_sha256(''.join(_question(verdict)))[:8]}"
 
 
 def _standing(folder: Path) -> Verdict | None:

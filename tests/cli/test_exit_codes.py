@@ -129,6 +129,18 @@ def test_every_gate_keeps_its_verdict(store: Path) -> None:
     assert len(list(store.rglob("report.html"))) == 4
 
 
+def test_a_report_at_a_place_of_ones_own_replaces_no_other_verdict(store: Path) -> None:
+    page = store.parent / "page.html"
+    words = ["report", "before", "after", "-o", str(page), "--store", str(store)]
+    codes = []
+    for name, margin in (("strict", 0.01), ("loose", 0.5), ("loose", 0.5)):
+        codes.append(main([*words, "--gate", str(gate(store, name, margin))]))
+    assert codes == [1, 0, 0]
+    kept = [file.read_text() for file in store.parent.rglob("verdict.json")]
+    assert len(kept) == 2
+    assert '"gate": "loose"' in (page.parent / "verdict.json").read_text()
+
+
 def test_a_gate_asked_for_by_name_takes_the_place_of_the_default_one(store: Path) -> None:
     compare(store, "--gate", "health")
     compare(store, "--gate", gate(store, "strict", 0.01))
