@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -126,12 +127,22 @@ def _place(folder: Path, verdict: Verdict | None) -> Path:
         return folder / "no-gate" if standing else folder
     if standing and standing.gate == HEALTH != verdict.gate:
         # What nobody asked for by name gives place to what somebody did.
-        _move_files(folder, folder / HEALTH)
-    for place in (folder, folder / verdict.gate):
+        _move_files(folder, _free(standing, folder / HEALTH, folder / _own_name(standing)))
+    return _free(verdict, folder, folder / _plain(verdict.gate), folder / _own_name(verdict))
+
+
+def _free(verdict: Verdict, *places: Path) -> Path:
+    """The first place that holds no verdict on another question, else the last."""
+    for place in places:
         there = _standing(place)
         if there is None or _question(there) == _question(verdict):
             return place
-    return folder / _own_name(verdict)
+    return places[-1]
+
+
+def _plain(name: str) -> str:
+    """A gate's name as that of a folder: people may write anything into a gate file."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).lstrip(".") or "gate"
 
 
 def _keep_another(folder: Path, verdict: Verdict | None) -> None:
@@ -144,7 +155,7 @@ def _keep_another(folder: Path, verdict: Verdict | None) -> None:
 
 def _own_name(verdict: Verdict) -> str:
     """The name of a folder that no verdict on another question has."""
-    return f"{verdict.gate}-{text_sha256(''.join(_question(verdict)))[:8]}"
+    return f"{_plain(verdict.gate)}-{text_sha256(''.join(_question(verdict)))[:8]}"
 
 
 def _standing(folder: Path) -> Verdict | None:

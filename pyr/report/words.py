@@ -173,13 +173,6 @@ def prefix(unit: str, *values: float) -> tuple[float, str]:
     return 1.0, unit
 
 
-def probability(p: float | None) -> str:
-    """A p-value, never a false zero."""
-    if p is None or math.isnan(p):
-        return "-"
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
-
-
 def glossary(sentences: Iterable[str]) -> str:
     """What the terms in these sentences mean, in one line; of those alone that occur."""
     said = " ".join(sentences)

@@ -129,6 +129,15 @@ def test_every_gate_keeps_its_verdict(store: Path) -> None:
     assert len(list(store.rglob("report.html"))) == 4
 
 
+def test_a_gates_name_leads_nowhere_out_of_the_runs_folder(store: Path) -> None:
+    compare(store, "--gate", gate(store, "strict", 0.01))
+    odd = gate(store, "odd", 0.5)
+    odd.write_text("name: ../../../out\n" + odd.read_text())
+    assert compare(store, "--gate", odd) == 0
+    kept = list(store.parent.rglob("verdict.json"))
+    assert len(kept) == 2 and all(each.is_relative_to(store / "after") for each in kept)
+
+
 def test_a_report_at_a_place_of_ones_own_replaces_no_other_verdict(store: Path) -> None:
     page = store.parent / "page.html"
     words = ["report", "before", "after", "-o", str(page), "--store", str(store)]
