@@ -39,6 +39,8 @@ class Store:
         """
         found = []
         for folder in filter(is_run, writer.listing(self.root)):
+            if not _is_name(folder.name):
+                continue  # what a removal that was killed has left
             try:
                 found.append(read_manifest(folder).run)
             except StoreError as error:
@@ -109,6 +111,7 @@ class Store:
         with tables.writing(folder), locked(folder / LOCK, refuse):
             # Renamed first: a kill half-way leaves no run with some of its files.
             doomed = folder.with_name(f".removed-{folder.name}")
+            shutil.rmtree(doomed, ignore_errors=True)
             folder.rename(doomed)
         shutil.rmtree(doomed)
         return folder

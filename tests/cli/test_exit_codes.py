@@ -206,6 +206,14 @@ def test_no_run_is_removed_where_one_name_is_wrong(store: Path) -> None:
     assert (store / "after").is_dir()
 
 
+def test_what_a_killed_removal_left_is_no_run_and_goes_with_the_next(store: Path) -> None:
+    (store / "after").rename(store / ".removed-after")
+    assert [run.id for run in Store(store).runs()] == ["before"]
+    (store / "before").rename(store / "after")
+    assert main(["rm", "after", "--store", str(store)]) == 0
+    assert not list(store.iterdir())
+
+
 def test_a_run_that_is_being_written_is_not_removed(store: Path) -> None:
     with Store(store).begin(a_run("under-way"), on_wait=print):
         assert main(["rm", "under-way", "--store", str(store)]) == 2
