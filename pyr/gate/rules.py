@@ -204,9 +204,9 @@ def _imported_otherwise(candidate: Run, baseline: Run, row: Comparison) -> str:
     for name in dict.fromkeys([*mine, *theirs]):
         values = mine.get(name, "not stated"), theirs.get(name, "not stated")
         if "not stated" in values:
-            return f"the {name} of its results is not stated, so that it may differ"
+            return f"it may have been asked otherwise ({name}: not stated by both results files)"
         if values[0] != values[1]:
-            return f"the {name} differs: {values[0]}, the baseline's {values[1]}"
+            return f"it was asked otherwise ({name}: {values[0]}, of the baseline {values[1]})"
     return versions.between(candidate, baseline)
 
 

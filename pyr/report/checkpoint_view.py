@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import get_args
 
 from pyr.report import charts, measure_cells, words
 from pyr.report import checkpoint_sections as sections
@@ -26,7 +27,7 @@ from pyr.report.document import (
     Text,
     Tile,
 )
-from pyr.report.measures import Measure
+from pyr.report.measures import Measure, Word
 from pyr.report.outline import Report, title
 
 ROWS_FIRST = 24
@@ -334,15 +335,7 @@ def _measure_name(measure: Measure) -> Content:
 def _filters(report: Report, measures: Sequence[Measure]) -> Iterator[tuple[str, str]]:
     yield "", f"All {len(measures)}"
     counts = Counter(str(each.word) for each in measures if not each.marks)
-    for word in (
-        "worse",
-        "missing",
-        "better",
-        "not proven",
-        "cannot tell",
-        "no change seen",
-        "not judged",
-    ):
+    for word in get_args(Word):
         if counts[word]:
             yield word, f"{word.capitalize()} {counts[word]}"
     undecided = sum(bool(each.marks) for each in measures)

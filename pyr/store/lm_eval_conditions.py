@@ -43,6 +43,9 @@ def form(content: Mapping[str, Any]) -> dict[str, str]:
     for key, name in _FORM.items():
         value = content.get(key, None if before else UNKNOWN)
         found[name] = UNKNOWN if value == UNKNOWN else _short(value)
+    if found["chat template"] == "none":
+        # Turns of a chat: without a template the setting does nothing, and its default has changed.
+        del found["few-shot turns"]
     return found
 
 

@@ -69,15 +69,17 @@ def test_another_task_in_one_of_the_files_changes_nothing(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("more", "named"),
     [
-        ({"chat_template": "{{ messages }}" * 9}, "the chat template differs: sha256"),
-        ({"system_instruction": "Be right."}, "the system instruction differs: Be right."),
-        ({"fewshot_as_multiturn": True}, "the few-shot turns differs"),
-        ({"n-shot": {"sciq": 5}}, "the few-shots differs: 5, the baseline's 0"),
-        ({"versions": {"sciq": 2.0}}, "the task version differs: 2.0, the baseline's 1.0"),
-        ({"config": {"limit": 100}}, "the limit differs: 100, the baseline's none"),
-        ({"chat_template": "left out"}, "the chat template of its results is not stated"),
-        ({"versions": {}}, "the task version of its results is not stated"),
-        ({"n-shot": {}}, "the few-shots of its results is not stated"),
+        ({"chat_template": "{{ messages }}" * 9}, "chat template: sha256"),
+        (
+            {"system_instruction": "Be right."},
+            "system instruction: Be right., of the baseline none",
+        ),
+        ({"n-shot": {"sciq": 5}}, "few-shots: 5, of the baseline 0"),
+        ({"versions": {"sciq": 2.0}}, "task version: 2.0, of the baseline 1.0"),
+        ({"config": {"limit": 100}}, "limit: 100, of the baseline none"),
+        ({"chat_template": "left out"}, "chat template: not stated by both"),
+        ({"versions": {}}, "task version: not stated by both"),
+        ({"n-shot": {}}, "few-shots: not stated by both"),
     ],
 )
 def test_what_differs_or_is_not_stated_cannot_pass(
@@ -87,11 +89,24 @@ def test_what_differs_or_is_not_stated_cannot_pass(
     assert state == "unclear" and named in sentence
 
 
+def test_few_shot_turns_count_where_there_is_a_chat_template(tmp_path: Path) -> None:
+    assert judged(tmp_path / "a", CHOICES, fewshot_as_multiturn=True)[0] == "pass"
+    store = Store(tmp_path / "results")
+    chat = {"chat_template": "{{ messages }}"}
+    runs = [
+        imported(store, "one", CHOICES, **chat),
+        imported(store, "two", CHOICES, **chat, fewshot_as_multiturn=True),
+    ]
+    outcome = assess_and_report(store, runs[1], runs[0], GATE)
+    assert outcome.verdict is not None
+    assert "few-shot turns: true, of the baseline none" in outcome.verdict.findings[0].sentence
+
+
 def test_generation_settings_count_where_answers_are_generated(tmp_path: Path) -> None:
     hotter = {"configs": {"gsm8k": {"generation_kwargs": {"temperature": 1.0}}}}
-    assert "the generation settings differs" in judged(tmp_path / "a", ANSWERS, **hotter)[1]
+    assert "generation settings: " in judged(tmp_path / "a", ANSWERS, **hotter)[1]
     given = {"config": {"gen_kwargs": {"temperature": 1.0}}}
-    assert "the generation settings differs" in judged(tmp_path / "b", ANSWERS, **given)[1]
+    assert "generation settings: " in judged(tmp_path / "b", ANSWERS, **given)[1]
     other = {"configs": {"sciq": {"generation_kwargs": {"temperature": 1.0}}}}
     assert judged(tmp_path / "c", CHOICES, **other)[0] == "pass"
 
