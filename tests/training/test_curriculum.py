@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pyr.cli import main
 from pyr.errors import MeasureError
 from pyr.store import Store
 from pyr.training import curriculum, order
@@ -45,6 +46,18 @@ def test_a_closed_gate_stops_and_a_mended_recipe_goes_on(train: Train, tmp_path:
     assert mended.state == "pass"
     assert train.trained == ["one", "two", "two"]
     assert len(list((tmp_path / "out").glob("two--*"))) == 1
+
+
+def test_a_verdict_overruled_in_the_phases_folder_opens_the_gate(
+    train: Train, tmp_path: Path
+) -> None:
+    closed = train("one.gate=shut.yaml", until="one")
+    assert not closed.passages[-1].opens
+    found, where = str(tmp_path / "out/one"), str(train.rehearsal.store.root)
+    assert main(["gate", "accept", found, "it is enough", "--store", where]) == 0
+    opened = train("one.gate=shut.yaml", until="one")
+    assert opened.passages[-1].opens and opened.passages[-1].state == closed.passages[-1].state
+    assert train.trained == ["one"]
 
 
 def test_another_gate_judges_anew_without_training(train: Train) -> None:
