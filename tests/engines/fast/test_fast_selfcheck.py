@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,39 @@ def test_positions_that_depend_on_the_batch_are_refused() -> None:
 
     dynamic = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}
     assert "dynamic" in unsupported(tiny_model("llama", rope_parameters=dynamic))
+
+
+@pytest.mark.parametrize("name", ["cache", "past_key_values"])
+def test_either_name_of_the_keys_and_values_is_taken(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pyr.engines import cache_keyword
+    from pyr.engines.fast.selfcheck import run, unsupported
+
+    model = tiny_model("llama", max_position_embeddings=2048)
+    theirs, forward = cache_keyword(model), model.forward
+
+    def renamed(*args, position_ids=None, logits_to_keep=0, **kwargs):
+        if name in kwargs:
+            kwargs[theirs] = kwargs.pop(name)
+        return forward(*args, position_ids=position_ids, logits_to_keep=logits_to_keep, **kwargs)
+
+    taken = ["position_ids", "logits_to_keep", name]
+    kinds = [inspect.Parameter(each, inspect.Parameter.KEYWORD_ONLY) for each in taken]
+    renamed.__signature__ = inspect.Signature(kinds)
+    monkeypatch.setattr(model, "forward", renamed)
+    assert cache_keyword(model) == name and not unsupported(model)
+    assert run(Loaded(model, TOKENIZER)).agrees
+
+
+def test_a_model_without_keys_and_values_is_no_model_of_the_fast_engine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from pyr.engines.fast.selfcheck import unsupported
+
+    model = tiny_model("llama")
+    monkeypatch.setattr(model, "forward", lambda position_ids, logits_to_keep: None)
+    assert "takes no cache" in unsupported(model)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
