@@ -80,12 +80,12 @@ def _handler(name: str) -> Callable[[argparse.Namespace], int]:
 
 def _run(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
     before = sys.stdout, sys.stderr
-    lasting = _Lasting(sys.stdout), _Lasting(sys.stderr)
-    sys.stdout, sys.stderr = cast("tuple[TextIO, TextIO]", lasting)
+    streams = _PipeSafeStream(sys.stdout), _PipeSafeStream(sys.stderr)
+    sys.stdout, sys.stderr = cast("tuple[TextIO, TextIO]", streams)
     try:
         return _code_of(parser, arguments)
     finally:
-        for each in lasting:
+        for each in streams:
             each.flush()
         sys.stdout, sys.stderr = before
 
@@ -127,7 +127,7 @@ def _internal(error: Exception) -> str:
     return f"internal error: {said}; the traceback is in {file.name}"
 
 
-class _Lasting:
+class _PipeSafeStream:
     """A stream of output that may be closed by its reader: the rest goes nowhere.
 
     ``pyr compare A B --gate G | head`` ends with the verdict's exit code all the same.

@@ -199,7 +199,7 @@ def _measured_otherwise(candidate: Run, baseline: Run, row: Comparison) -> str:
 
 def _imported_otherwise(candidate: Run, baseline: Run, row: Comparison) -> str:
     """What two results files say, or do not say, of how this task was asked."""
-    now, before = (run.environment.get("asked_as", {}) for run in (candidate, baseline))
+    now, before = (run.environment.get("task_settings", {}) for run in (candidate, baseline))
     mine, theirs = now.get(row.task, {}), before.get(row.task, {})
     for name in dict.fromkeys([*mine, *theirs]):
         values = mine.get(name, "not stated"), theirs.get(name, "not stated")

@@ -53,7 +53,7 @@ def facts(candidate: Run, baseline: Run | None, verdict: Verdict | None) -> tupl
     return tuple(table)
 
 
-_NOT_SHOWN = ("engine", "seconds")
+_NOT_SHOWN = ("engine", "seconds", "task_settings")
 
 
 def _stated(run: Run) -> dict[tuple[str, str], str]:
@@ -79,7 +79,7 @@ def _stated(run: Run) -> dict[tuple[str, str], str]:
         ("Run", "started"): run.started,
         ("Run", "finished"): run.finished,
     }
-    # Times differ from run to run; the engine stands above.
+    # Times differ from run to run, the engine stands above, and settings by task are too many.
     environment = {key: run.environment[key] for key in run.environment if key not in _NOT_SHOWN}
     for key, value in flat(environment).items():
         said["Environment", key] = value

@@ -57,7 +57,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= _SHOWN else f"sha256 {files.text_sha256(text)[:12]}"
 
 
-def asked_as(content: Mapping[str, Any], task: str) -> dict[str, str]:
+def task_settings(content: Mapping[str, Any], task: str) -> dict[str, str]:
     """What decides whether another file's scores of this task compare, by name."""
     members = _of(content, "group_subtasks").get(task) or [task]
     config = _of(content, "config")

@@ -20,7 +20,7 @@ from pyr import files
 from pyr.errors import StoreError
 from pyr.schema import Aggregate, Checkpoint, Record, Run
 from pyr.store import tables
-from pyr.store.lm_eval_conditions import asked_as, form, other_harness
+from pyr.store.lm_eval_conditions import form, other_harness, task_settings
 from pyr.store.lm_eval_format import (
     Published,
     direction,
@@ -195,7 +195,9 @@ def _run(file: _File, tokens_per_step: int | None) -> Run:
         environment={
             "config": config,
             "versions": {"lm_eval": file.content.get("lm_eval_version", "not stated")},
-            "asked_as": {task: asked_as(file.content, task) for task in file.of("results")},
+            "task_settings": {
+                task: task_settings(file.content, task) for task in file.of("results")
+            },
         },
         data=_digests(file),
         started=when,

@@ -58,6 +58,13 @@ def test_what_was_asked_the_same_way_passes(tmp_path: Path, scores: dict[str, An
     assert judged(tmp_path, scores)[0] == "pass"
 
 
+def test_settings_by_task_do_not_fill_the_page_of_a_report(tmp_path: Path) -> None:
+    store = Store(tmp_path / "results")
+    tasks = {f"task_{number}": CHOICES["sciq"] for number in range(50)}
+    outcome = assess_and_report(store, imported(store, "one", tasks), None, None)
+    assert len(outcome.report.facts) < 40
+
+
 def test_another_task_in_one_of_the_files_changes_nothing(tmp_path: Path) -> None:
     store = Store(tmp_path / "results")
     runs = [imported(store, "one", CHOICES), imported(store, "two", {**CHOICES, **ANSWERS})]
