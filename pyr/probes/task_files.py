@@ -254,7 +254,8 @@ def opened() -> Iterator[set[str]]:
     try:
         yield noted
     finally:
-        _watching.remove(noted)
+        # Not remove(): two sets that hold the same are equal, and an outer one would go.
+        _watching.pop()
 
 
 def read_besides(noted: set[str], known: Sequence[Path], ignored: Sequence[Path]) -> list[str]:

@@ -155,3 +155,12 @@ def test_every_way_to_open_a_file_is_noted(tmp_path: Path, read: Callable[[Path]
         (tmp_path / "written").write_text("z")
     assert str(tmp_path / "x") in noted
     assert str(tmp_path / "written") not in noted
+
+
+def test_an_inner_watch_ends_without_the_outer_one(tmp_path):
+    (tmp_path / "later.txt").write_text("x")
+    with opened() as outer:
+        with opened():
+            pass
+        (tmp_path / "later.txt").read_text()
+    assert str(tmp_path / "later.txt") in outer
